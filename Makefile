@@ -1,0 +1,43 @@
+# make help lists the targets.
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := build/setup.stamp
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Debian packages, virtual environment, the package with its compiled /pause (idempotent)
+
+$(STAMP): pyproject.toml hatch_build.py buildhooks/*.py src/polong/oci/csrc/*.c tools/setup.sh
+	@tools/setup.sh
+
+images: setup ## nginx and busybox:1.28 as OCI archives in build/images
+	@$(PY) -m tools.images
+
+demo: setup ## start a node and run the page's Pod, terminal and all
+	@$(PY) -m tools.demo
+
+test: setup ## the whole test-suite
+	@$(PY) -m tools.images --quiet
+	$(PY) -m pytest
+
+unit: setup ## tests without containers
+	$(PY) -m pytest tests/unit tests/contract tests/repo
+
+check: setup ## format, lint, types, import contracts, repository tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest -q tests/repo
+
+bench: setup ## measure beside podman and containerd, in one run
+	@$(PY) -m tools.bench
+
+clean: ## remove what was built (not the virtual environment)
+	rm -rf build dist src/polong/oci/bin src/polong/objects/schema.json
+
+.PHONY: help setup images demo test unit check bench clean

@@ -1,0 +1,1 @@
+"""Seam S1: the Kubernetes REST server."""

@@ -1,0 +1,60 @@
+"""What the API server asks of others: the node behind Pods' subresources, and the administration of images.
+
+The kubelet satisfies `Node`, the image service `Images`, by shape; the daemon brings them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+from polong.kit.stdio import Stdio
+from polong.objects.podlogs import PodLogOptions
+
+Json = dict[str, Any]
+
+
+class Node(Protocol):
+    """The kubelet's door for pods/exec, attach, portforward, log and polong.dev processes. `pod` is the stored object."""
+
+    async def exec(self, pod: Json, container: str, command: Sequence[str], stdio: Stdio) -> int: ...
+
+    async def attach(self, pod: Json, container: str, stdio: Stdio) -> None: ...
+
+    async def port_forward(self, pod: Json, port: int, stdio: Stdio) -> None: ...
+
+    def logs(self, pod: Json, container: str, options: PodLogOptions) -> AsyncIterator[bytes]:
+        """Log text in pieces. BadRequest (before the first piece) while the container has not started."""
+        ...
+
+    async def processes(self, pod: Json) -> Json:
+        """A `ProcessList` of polong.dev/v1alpha1 for the Pod."""
+        ...
+
+
+class Images(Protocol):
+    """Administration of the image store (`polong images`), beyond what CRI offers."""
+
+    async def list(self) -> Sequence[Json]:
+        """`{id, repoTags, repoDigests, size, created}` each; size in bytes, created RFC 3339."""
+        ...
+
+    def pull(self, reference: str, *, username: str = "", password: str = "") -> AsyncIterator[Json]:
+        """Progress: `{status, layer?, current?, total?}`, bytes; the last has status "done" and `image`."""
+        ...
+
+    def import_archive(self, archive: AsyncIterator[bytes]) -> AsyncIterator[Json]:
+        """An OCI or docker-save tar; yields `{status: "done", image}` for each image."""
+        ...
+
+    def export_archive(self, references: Sequence[str]) -> AsyncIterator[bytes]:
+        """An OCI archive (with docker-save's manifest.json) of the images."""
+        ...
+
+    async def remove(self, reference: str) -> None:
+        """NotFound where absent; FailedPrecondition while a container uses it."""
+        ...
+
+    async def prune(self) -> Sequence[Json]:
+        """Remove every image that no container uses; what was removed."""
+        ...

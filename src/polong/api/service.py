@@ -1,0 +1,44 @@
+"""Request and Response of the API, before any wire: what the HTTP rim and the in-process transport share.
+
+`Service.handle` is the one door. Objects stay Python dicts until the rim encodes them; whoever receives one in process must not
+change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class User:
+    """Who asks: the common name and organisations of the client certificate, or a component in process."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """`headers` have lower-case names. `body` is bytes from a wire, a dict from in process, None where there is none."""
+
+    method: str
+    path: str
+    query: Sequence[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | Json | None = None
+    user: User | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """One of: `body` (a dict to encode as JSON, or bytes), `events` (a watch: dicts, one line of JSON each), `chunks` (raw bytes)."""
+
+    status: int
+    body: Json | bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    events: AsyncIterator[Json] | None = None
+    chunks: AsyncIterator[bytes] | None = None

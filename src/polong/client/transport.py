@@ -1,0 +1,51 @@
+"""The client's transport: one interface over HTTP/1.1+TLS and over a call in process.
+
+Both answer with the same `Answer`; the contract tests run over both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request. `path` starts with /; `body` is a dict (sent as JSON under `content_type`), bytes, or a stream of bytes."""
+
+    method: str
+    path: str
+    query: Sequence[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Json | bytes | AsyncIterator[bytes] | None = None
+    content_type: str = "application/json"
+
+
+class Answer(Protocol):
+    """Status and headers at once, the body when asked for. Must be closed (async context manager)."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def json(self) -> Json: ...
+
+    async def data(self) -> bytes: ...
+
+    def events(self) -> AsyncIterator[Json]:
+        """A watch or any stream of JSON documents."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Transport(Protocol):
+    async def call(self, call: Call) -> Answer:
+        """Any status is an answer; Unavailable (one clear line) where there is no server."""
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Pod networks: network configuration and CNI plugin invocation."""

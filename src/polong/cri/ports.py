@@ -1,0 +1,233 @@
+"""What the CRI service asks of the layers under it. `polong.oci`, `polong.images` and `polong.cni` satisfy these by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from polong.kit.stdio import Reader, Stdio, TerminalSize, Writer
+
+Json = dict[str, Any]
+
+# --- images -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """The `config` of an OCI image configuration: data from outside, never merged with our own metadata."""
+
+    user: str = ""
+    env: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    working_dir: str = ""
+    stop_signal: str = ""
+    volumes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Image:
+    """`id` is the digest of the configuration ("sha256:…"); tags and digests are fully qualified; `size` in bytes."""
+
+    id: str
+    repo_tags: tuple[str, ...]
+    repo_digests: tuple[str, ...]
+    size: int
+    config: ImageConfig
+
+
+@dataclass(frozen=True)
+class RegistryAuth:
+    """CRI's AuthConfig, as far as it is used."""
+
+    username: str = ""
+    password: str = ""
+    auth: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
+    server_address: str = ""
+
+
+class ImageStore(Protocol):
+    async def pull(self, reference: str, auth: RegistryAuth | None = None) -> Image:
+        """Errors carry Kubernetes' reason: ErrImagePull, InvalidImageName, RegistryUnavailable."""
+        ...
+
+    async def get(self, reference: str) -> Image | None:
+        """By tag, by digest, by id or unambiguous id prefix (no network)."""
+        ...
+
+    async def images(self) -> Sequence[Image]: ...
+
+    async def delete(self, reference: str) -> None:
+        """Idempotent. Removes every name where `reference` is an id."""
+        ...
+
+    async def usage(self) -> tuple[Path, int, int]:
+        """Where images live, bytes used, inodes used."""
+        ...
+
+    async def mount_rootfs(self, image_id: str, key: str) -> Path:
+        """A writable overlay over the image for container `key`, mounted; the path of the merged root. An init layer of real
+        directories (dev, proc, sys, etc, run, tmp) lies above the image, so that no link of the image stands at those places."""
+        ...
+
+    async def release_rootfs(self, key: str) -> None:
+        """Unmount and delete it. Idempotent; also for keys of an earlier run of the daemon."""
+        ...
+
+    async def rootfs_keys(self) -> Sequence[str]:
+        """Keys that have a root file system on disk (for recovery)."""
+        ...
+
+
+# --- the OCI runtime ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A created container: host PIDs of its conmon and of its main process."""
+
+    conmon_pid: int
+    pid: int
+
+
+class ExecProcess(Protocol):
+    """A process that joined a container; its stdio are streams of ours."""
+
+    @property
+    def pid(self) -> int:
+        """Host PID of the process inside the container (not of the runtime that started it)."""
+        ...
+
+    @property
+    def stdin(self) -> Writer | None: ...
+
+    @property
+    def stdout(self) -> Reader: ...
+
+    @property
+    def stderr(self) -> Reader | None: ...
+
+    def resize(self, size: TerminalSize) -> None: ...
+
+    async def wait(self) -> int:
+        """The exit code; 128+n for signal n."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL the process. Idempotent."""
+        ...
+
+
+class OciRuntime(Protocol):
+    """crun, runc or any runtime of that command line. `bundle` holds config.json; ids are 64 hex digits."""
+
+    async def create(self, container_id: str, bundle: Path) -> int:
+        """Create without supervisor (the sandbox's /pause); the host PID."""
+        ...
+
+    async def start(self, container_id: str) -> None: ...
+
+    async def kill(self, container_id: str, signal: int) -> None:
+        """To the main process only. No error where it has already ended."""
+        ...
+
+    async def delete(self, container_id: str, *, force: bool = False) -> None:
+        """Idempotent."""
+        ...
+
+    async def state(self, container_id: str) -> Json | None:
+        """The runtime's `state` document, None where it knows no such container."""
+        ...
+
+    async def exec(self, container_id: str, process: Json, *, stdin: bool, cgroup: str) -> ExecProcess:
+        """`process` is the OCI process object; its `terminal` decides between a pty and pipes. Raises `FailedPrecondition`
+        with the runtime's own words where the command cannot be started."""
+        ...
+
+    async def update(self, container_id: str, resources: Json) -> None: ...
+
+    async def version(self) -> tuple[str, str]:
+        """Name and version, such as ("crun", "1.8.1")."""
+        ...
+
+
+class Supervisor(Protocol):
+    """conmon: one process a container that holds its stdio, writes its log (CRI format) and its exit file, and survives us."""
+
+    async def create(
+        self, container_id: str, bundle: Path, *, log_path: Path | None, terminal: bool, stdin: bool, stdin_once: bool
+    ) -> Supervised:
+        """conmon + runtime create. Raises FailedPrecondition (reason RunContainerError) with the runtime's own words."""
+        ...
+
+    async def attach(self, container_id: str, stdio: Stdio) -> None: ...
+
+    async def resize(self, container_id: str, size: TerminalSize) -> None: ...
+
+    async def reopen_log(self, container_id: str) -> None: ...
+
+    def exit_code(self, container_id: str) -> int | None:
+        """From the exit file; None while there is none."""
+        ...
+
+    def forget(self, container_id: str) -> None:
+        """Delete the supervisor's files of this container. Idempotent."""
+        ...
+
+
+# --- network ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PortMapping:
+    """`protocol` is tcp, udp or sctp."""
+
+    host_port: int
+    container_port: int
+    protocol: str = "tcp"
+    host_ip: str = ""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """The Pod's addresses, first the primary one; without prefix length."""
+
+    ips: tuple[str, ...]
+
+
+class Network(Protocol):
+    async def setup(self) -> None:
+        """Bridge, masquerade rule, ip_forward: once, when the node starts. Idempotent."""
+        ...
+
+    async def create_namespace(self, sandbox_id: str) -> Path:
+        """A network namespace, pinned; its path."""
+        ...
+
+    async def attach(self, sandbox_id: str, *, name: str, namespace: str, uid: str, ports: Sequence[PortMapping]) -> Attachment:
+        """CNI ADD (and loopback up). Unavailable with reason NetworkNotReady where plugins or configuration are missing."""
+        ...
+
+    async def detach(self, sandbox_id: str) -> None:
+        """CNI DEL. Idempotent; works also for sandboxes of an earlier run."""
+        ...
+
+    async def delete_namespace(self, sandbox_id: str) -> None:
+        """Idempotent."""
+        ...
+
+    async def ready(self) -> str:
+        """Empty where Pods can be attached; else why not, in one line."""
+        ...
+
+    async def teardown(self) -> None:
+        """Undo `setup` when the last Pod is gone and the node goes down. Idempotent."""
+        ...
+
+
+OnExit = Callable[[str], None]

@@ -1,0 +1,1 @@
+"""Seam S4: CRI v1 messages and the interface of a runtime."""

@@ -1,0 +1,1 @@
+"""Builds the graph of objects, once; start and stop order."""

@@ -1,0 +1,1 @@
+"""The OCI runtime: specs (pure), bundles, crun/runc and conmon drivers, CRI logs, /pause."""

@@ -1,0 +1,1 @@
+"""Static page over S1."""

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Everything that Polong needs on Debian 12: packages, virtual environment, the package itself. Safe to run again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# runtime: what a node needs; test: what the tests and the image builder need
+runtime=(crun conmon containernetworking-plugins golang-github-containers-common nftables iptables iproute2)
+test=(docker-registry skopeo runc)
+
+missing=()
+for package in "${runtime[@]}" "${test[@]}"; do
+    [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" = "ii " ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" != 0 ]; then
+        echo "setup: missing Debian packages: ${missing[*]}. Install them, or run as root." >&2
+        exit 1
+    fi
+    echo "setup: installing ${missing[*]}"
+    log=$(mktemp)
+    # A service that a package would start has no place on a test machine.
+    if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        echo "setup: cannot install Debian packages; the last lines of apt are above" >&2
+        exit 1
+    fi
+    rm -f "$log"
+fi
+
+python=${PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: Python 3.11 or newer is needed ($("$python" -V))" >&2; exit 1; }
+if [ ! -x .venv/bin/python ]; then
+    echo "setup: creating .venv"
+    "$python" -m venv .venv
+fi
+echo "setup: installing the package and its development tools"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 2> >(grep -v "^WARNING: Location" >&2)
+mkdir -p build
+touch build/setup.stamp
+echo "setup: done"
