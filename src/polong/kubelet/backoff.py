@@ -1,0 +1,34 @@
+"""Exponential back-off as Kubernetes counts it (client-go util/flowcontrol): 10 s doubling to 300 s, forgotten after 10 quiet minutes. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INITIAL = 10.0
+MAXIMUM = 300.0
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """`delay` seconds are to pass after the last failure; `updated` is when the delay last grew (seconds of any one clock)."""
+
+    delay: float
+    updated: float
+
+    def expired(self, failure: float) -> bool:
+        """The failure lies so long after the last step that the count starts again."""
+        return failure - self.updated > 2 * MAXIMUM
+
+
+def wait_until(entry: Backoff | None, failure: float) -> float:
+    """When the next try may happen after a failure at that moment; the moment itself where there is no back-off."""
+    if entry is None or entry.expired(failure):
+        return failure
+    return failure + entry.delay
+
+
+def step(entry: Backoff | None, failure: float, now: float) -> Backoff:
+    """The back-off after one more try."""
+    if entry is None or entry.expired(failure):
+        return Backoff(INITIAL, now)
+    return Backoff(min(entry.delay * 2, MAXIMUM), now)

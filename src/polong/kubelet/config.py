@@ -1,0 +1,37 @@
+"""Configuration of a kubelet, explicit and whole: the daemon computes it, nothing here guesses paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DnsConfig:
+    """What /etc/resolv.conf of Pods with dnsPolicy ClusterFirst or Default says; empty `servers` takes the host's resolv.conf."""
+
+    servers: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class KubeletConfig:
+    """`root_dir` holds `pods/<uid>/…`, `log_dir` holds `<namespace>_<name>_<uid>/<container>/<n>.log`; both are made with mode 0700.
+
+    `cgroup_parent` is a cgroup path such as /polong/1a2b3c4d, `node_ip` the node's own address (the host's first global one where
+    empty), times are seconds.
+    """
+
+    node_name: str
+    root_dir: Path
+    log_dir: Path
+    cgroup_parent: str
+    pod_cidr: str = ""
+    dns: DnsConfig = field(default_factory=DnsConfig)
+    node_ip: str = ""
+    version: str = "v1.33.0"
+    max_pods: int = 110
+    heartbeat: float = 10.0
+    relist: float = 5.0
+    collect: float = 60.0

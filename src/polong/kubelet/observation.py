@@ -1,0 +1,86 @@
+"""What the runtime was seen to hold for one Pod: sandboxes and containers as plain values, newest first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+State = Literal["created", "running", "exited", "unknown"]
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """`ips` are the Pod's addresses, empty for the host's network."""
+
+    id: str
+    attempt: int
+    ready: bool
+    created: datetime
+    ips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Container:
+    """`attempt` is the restart count; `spec_hash` says from which spec it was made. Times are None until they happened."""
+
+    id: str
+    name: str
+    sandbox_id: str
+    attempt: int
+    state: State
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    image: str = ""
+    image_id: str = ""
+    image_ref: str = ""
+    spec_hash: str = ""
+    log_path: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.state in ("created", "running", "unknown")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything that the runtime holds under one Pod UID."""
+
+    sandboxes: tuple[Sandbox, ...] = ()
+    containers: tuple[Container, ...] = ()
+    name: str = field(default="", compare=False)
+    namespace: str = field(default="", compare=False)
+
+    def sandbox(self) -> Sandbox | None:
+        """The newest."""
+        return self.sandboxes[0] if self.sandboxes else None
+
+    def ready_sandboxes(self) -> Sequence[Sandbox]:
+        return [each for each in self.sandboxes if each.ready]
+
+    def latest(self, name: str) -> Container | None:
+        """The newest instance of a container."""
+        return next((each for each in self.containers if each.name == name), None)
+
+    def previous(self, name: str) -> Container | None:
+        """The instance before the newest."""
+        instances = [each for each in self.containers if each.name == name]
+        return instances[1] if len(instances) > 1 else None
+
+    def alive(self) -> Sequence[Container]:
+        return [each for each in self.containers if each.alive]
+
+
+def arrange(sandboxes: Sequence[Sandbox], containers: Sequence[Container], *, name: str = "", namespace: str = "") -> Observation:
+    """Newest first, whatever order the runtime listed them in."""
+    return Observation(
+        tuple(sorted(sandboxes, key=lambda each: (each.attempt, each.created), reverse=True)),
+        tuple(sorted(containers, key=lambda each: (each.attempt, each.created), reverse=True)),
+        name,
+        namespace,
+    )

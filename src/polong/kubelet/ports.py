@@ -1,0 +1,51 @@
+"""What the kubelet asks of others: the API (seam S3), the container runtime (seam S4) and time.
+
+`polong.client` satisfies `Api`, `polong.criapi.ports` names the runtime; the daemon brings them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from polong.criapi.ports import ImageService, RuntimeService
+from polong.kit.clock import Clock
+
+Json = dict[str, Any]
+
+__all__ = ["Api", "Clock", "ImageService", "Json", "RuntimeService", "StopHook"]
+
+
+class Api(Protocol):
+    """The requests that a node makes of an API server, no more. Errors are `kit.errors`; Unavailable is worth another try."""
+
+    def pods(self, node_name: str) -> AsyncIterator[list[Json] | Json]:
+        """List, then watch the Pods of one node, without end: first (and again after each gap) a list of all objects, then watch
+        events `{type, object}`."""
+        ...
+
+    async def patch_pod_status(self, namespace: str, name: str, patch: Json) -> Json:
+        """JSON merge patch of the status subresource; `patch.metadata.uid` is a precondition. NotFound, Conflict."""
+        ...
+
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
+        """Delete with grace 0 and the uid as precondition. NotFound, Conflict."""
+        ...
+
+    async def create_event(self, event: Json) -> Json: ...
+
+    async def patch_event(self, namespace: str, name: str, patch: Json) -> Json: ...
+
+    async def get_node(self, name: str) -> Json: ...
+
+    async def create_node(self, node: Json) -> Json: ...
+
+    async def patch_node(self, name: str, patch: Json, *, status: bool) -> Json:
+        """JSON merge patch of the Node, or of its status subresource."""
+        ...
+
+
+class StopHook(Protocol):
+    """What has to happen in a container before its stop signal (preStop); seconds of grace left come back."""
+
+    async def __call__(self, pod: Json, container: str, container_id: str, grace: float) -> float: ...
