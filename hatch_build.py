@@ -18,7 +18,7 @@ from buildhooks import native, schema
 class PackageData(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
-        made = [*native.build(root), schema.build(root)]
+        made = [*native.build(root), *schema.build(root)]
         build_data["artifacts"] += [str(path.relative_to(root)) for path in made]
         build_data["pure_python"] = False
         build_data["infer_tag"] = False
