@@ -1,0 +1,135 @@
+"""Typed views of a Pod's JSON: what the API, the kubelet and the command line ask of it. Pure; never changes the object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from polong.objects import quantity
+
+Json = dict[str, Any]
+
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+CONTAINER_FIELDS = ("initContainers", "containers", "ephemeralContainers")
+DEFAULT_GRACE_SECONDS = 30
+
+
+def spec(pod: Json) -> Json:
+    found: Json = pod.get("spec") or {}
+    return found
+
+
+def status(pod: Json) -> Json:
+    found: Json = pod.get("status") or {}
+    return found
+
+
+def name(pod: Json) -> str:
+    return str(pod.get("metadata", {}).get("name", ""))
+
+
+def namespace(pod: Json) -> str:
+    return str(pod.get("metadata", {}).get("namespace", ""))
+
+
+def uid(pod: Json) -> str:
+    return str(pod.get("metadata", {}).get("uid", ""))
+
+
+def containers(pod: Json) -> list[Json]:
+    """The regular containers."""
+    found: list[Json] = spec(pod).get("containers") or []
+    return found
+
+
+def all_containers(pod: Json) -> Iterator[tuple[str, int, Json]]:
+    """Every container of every kind, in start order: (field of the spec, index, container)."""
+    for field in CONTAINER_FIELDS:
+        for index, container in enumerate(spec(pod).get(field) or ()):
+            yield field, index, container
+
+
+def find_container(pod: Json, wanted: str) -> Json | None:
+    return next((container for _, _, container in all_containers(pod) if container.get("name") == wanted), None)
+
+
+def container_status(pod: Json, wanted: str) -> Json | None:
+    for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        for entry in status(pod).get(field) or ():
+            if entry.get("name") == wanted:
+                found: Json = entry
+                return found
+    return None
+
+
+def default_container(pod: Json) -> str:
+    """What kubectl picks when none was named: the annotation's, else the first regular one."""
+    named = (pod.get("metadata", {}).get("annotations") or {}).get(DEFAULT_CONTAINER, "")
+    if named and find_container(pod, named) is not None:
+        return str(named)
+    return str(containers(pod)[0]["name"]) if containers(pod) else ""
+
+
+def shares_process_namespace(pod: Json) -> bool:
+    return spec(pod).get("shareProcessNamespace") is True
+
+
+def host_pid(pod: Json) -> bool:
+    return spec(pod).get("hostPID") is True
+
+
+def host_network(pod: Json) -> bool:
+    return spec(pod).get("hostNetwork") is True
+
+
+def host_ipc(pod: Json) -> bool:
+    return spec(pod).get("hostIPC") is True
+
+
+def restart_policy(pod: Json) -> str:
+    return str(spec(pod).get("restartPolicy") or "Always")
+
+
+def phase(pod: Json) -> str:
+    return str(status(pod).get("phase") or "")
+
+
+def is_finished(pod: Json) -> bool:
+    """Succeeded or Failed: no container of it will run again."""
+    return phase(pod) in ("Succeeded", "Failed")
+
+
+def deletion_timestamp(pod: Json) -> str:
+    """When the Pod must be gone; empty while nobody deleted it."""
+    return str(pod.get("metadata", {}).get("deletionTimestamp") or "")
+
+
+def is_terminating(pod: Json) -> bool:
+    return bool(deletion_timestamp(pod))
+
+
+def grace_seconds(pod: Json) -> int:
+    """Seconds between SIGTERM and SIGKILL: the deletion's own, else the spec's."""
+    chosen = pod.get("metadata", {}).get("deletionGracePeriodSeconds")
+    if chosen is None:
+        chosen = spec(pod).get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS)
+    return int(chosen)
+
+
+def qos_class(pod: Json) -> str:
+    """Guaranteed, Burstable or BestEffort, over regular and init containers. Source: pkg/apis/core/v1/helper/qos."""
+    counted = [container for field, _, container in all_containers(pod) if field != "ephemeralContainers"]
+    seen = False
+    guaranteed = True
+    for container in counted:
+        resources = container.get("resources") or {}
+        requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+        for resource in ("cpu", "memory"):
+            request = quantity.parse(requests[resource]) if resource in requests else None
+            limit = quantity.parse(limits[resource]) if resource in limits else None
+            seen = seen or bool(request) or bool(limit)
+            if not limit or (request if request is not None else limit) != limit:
+                guaranteed = False
+    if not seen:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed else "Burstable"
