@@ -1,0 +1,122 @@
+"""kubectl's flag grammar on top of click: `--wait=false`, `--dry-run` with an optional value, `-o=yaml`, and the flags that find the API."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Flag(click.Option):
+    """A boolean whose help shows kubectl's form, not click's pair of names."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return (record[0].split(" / ", maxsplit=1)[0] + ("=true" if self.default is True else ""), record[1]) if record else None
+
+
+class _Optional(click.Option):
+    """An option whose value may be left out (pflag's NoOptDefVal); then it is `bare`."""
+
+    def __init__(self, *args: Any, bare: str, **kwargs: Any) -> None:
+        self.bare = bare
+        super().__init__(*args, **kwargs)
+
+
+def flag(*names: str, default: bool = False, help: str) -> Callable[[F], F]:  # noqa: A002 - click's word
+    """A boolean flag that also takes `=true` and `=false`."""
+    long = next(name for name in names if name.startswith("--"))
+    shorts = [name for name in names if not name.startswith("--")]
+    return click.option(*shorts, f"{long}/--no-{long[2:]}", default=default, cls=_Flag, help=help)
+
+
+def optional(name: str, *, bare: str, default: str, choices: Sequence[str], help: str) -> Callable[[F], F]:  # noqa: A002
+    return click.option(name, cls=_Optional, bare=bare, default=default, type=click.Choice(list(choices)), help=help)
+
+
+def _normalise(params: Sequence[click.Parameter], args: Sequence[str]) -> list[str]:
+    """Rewrite kubectl's spellings to click's; everything after `--` stays."""
+    options = {name: option for option in params if isinstance(option, click.Option) for name in (*option.opts, *option.secondary_opts)}
+    out: list[str] = []
+    for index, arg in enumerate(args):
+        if arg == "--":
+            return [*out, *args[index:]]
+        name, equals, value = arg.partition("=")
+        option = options.get(name)
+        if option is None:
+            out.append(arg)
+        elif isinstance(option, _Optional) and not equals:
+            out.append(f"{name}={option.bare}")
+        elif option.is_flag and equals and option.secondary_opts:
+            out.append(_flag_token(option, name, value))
+        elif equals and not name.startswith("--") and not option.is_flag:
+            out += [name, value]
+        else:
+            out.append(arg)
+    return out
+
+
+def _flag_token(option: click.Option, name: str, value: str) -> str:
+    if value.lower() in {"true", "1", "t"}:
+        return name
+    if value.lower() in {"false", "0", "f"}:
+        return option.secondary_opts[0]
+    raise click.UsageError(f'invalid argument "{value}" for "{name}" flag: must be true or false')
+
+
+class Command(click.Command):
+    """A subcommand with kubectl's flag grammar."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _normalise(self.get_params(ctx), args))
+
+
+def command(name: str, *, help: str, examples: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:  # noqa: A002
+    """Declare a subcommand: one sentence of help, and examples printed as they stand."""
+    text = f"{help}\n\n\b\nExamples:\n" + "\n".join("  " + line for line in examples.strip("\n").splitlines())
+    context = {"help_option_names": ["-h", "--help"], **settings.pop("context_settings", {})}
+    return click.command(name, cls=Command, help=text, short_help=help, context_settings=context, **settings)
+
+
+_ROOT = click.option("--root", envvar="POLONG_ROOT", metavar="DIR", help="State directory of the node (default /var/lib/polong or $POLONG_ROOT).")
+_API = (
+    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig to use instead of $KUBECONFIG or the node's own."),
+    click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
+    click.option("-n", "--namespace", metavar="NAME", help="Namespace (default: that of the context, else default)."),
+    click.option("-s", "--server", metavar="URL", help="Address of the API server, instead of the context's."),
+    click.option("--request-timeout", default="0", metavar="TIME", help="Give up a single request after this time, such as 5s (0: never)."),
+)
+API_NAMES = ("kubeconfig", "context", "namespace", "server", "request_timeout", "root")
+
+
+def root_option(function: F) -> F:
+    return _ROOT(function)
+
+
+def api_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that find the API; the function gets them as one `Target` in its first argument."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from polong.cli.target import Target
+
+        found = {name: kwargs.pop(name) for name in API_NAMES}
+        above = click.get_current_context().find_root().params
+        merged = {name: above.get(name) if value in (None, "0") and above.get(name) else value for name, value in found.items()}
+        return function(Target(**merged), *args, **kwargs)
+
+    decorated = wrapper
+    for option in (*reversed(_API), _ROOT):
+        decorated = option(decorated)
+    return decorated
+
+
+def group_options(function: F) -> F:
+    """The same flags on `polong` itself, so that `polong -n x get pods` works."""
+    for option in (*reversed(_API), _ROOT):
+        function = option(function)
+    return function

@@ -1,0 +1,155 @@
+"""Which subcommands there are, in the order and sections of `polong --help`, and where each one lives. Only the one that runs is imported."""
+
+from __future__ import annotations
+
+import click
+
+# name → one line of help, by section. The line is repeated here so that `polong --help` imports no subcommand.
+SECTIONS: dict[str, dict[str, str]] = {
+    "The node": {
+        "up": "Start the node in the background; returns when it is ready.",
+        "down": "Stop all Pods, then the node; nothing is left behind.",
+        "status": "Say whether the node runs, and what runs on it.",
+        "check": "Examine the machine: what is there, what is missing, what it means, how to mend it.",
+        "kubeconfig": "Print the node's kubeconfig, or merge it into your own.",
+        "images": "List, pull, import, export and remove images.",
+        "serve": "Run the node in the foreground (for systemd).",
+    },
+    "Pods, in kubectl's words": {
+        "apply": "Create or change objects from files, directories, URLs or standard input.",
+        "create": "Create objects from files, directories, URLs or standard input.",
+        "get": "List objects.",
+        "describe": "Show objects in detail, with their events.",
+        "delete": "Delete objects.",
+        "logs": "Print what containers wrote.",
+        "exec": "Run a command in a container.",
+        "attach": "Attach to the main process of a container.",
+        "port-forward": "Forward local ports to a Pod.",
+        "wait": "Wait for a condition of objects.",
+        "events": "List events.",
+        "label": "Set or remove labels.",
+        "annotate": "Set or remove annotations.",
+    },
+    "Processes": {
+        "ps": "Show every process of a Pod as a tree: whose it is, its PIDs inside and outside, its state.",
+    },
+    "Other": {
+        "completion": "Print the completion script of a shell.",
+        "version": "Print the versions of polong and of the server.",
+    },
+}
+
+
+def names() -> list[str]:
+    return [name for section in SECTIONS.values() for name in section]
+
+
+def load(name: str) -> click.Command | None:
+    """The subcommand, imported now; None where there is none of that name."""
+    return _node(name) or _reading(name) or _work(name)
+
+
+def _node(name: str) -> click.Command | None:  # noqa: PLR0911 - one line a subcommand
+    match name:
+        case "up":
+            from polong.cli import up
+
+            return up.up
+        case "down":
+            from polong.cli import down
+
+            return down.down
+        case "status":
+            from polong.cli import status
+
+            return status.status
+        case "check":
+            from polong.cli import check
+
+            return check.check
+        case "kubeconfig":
+            from polong.cli import kubeconfig
+
+            return kubeconfig.kubeconfig
+        case "images":
+            from polong.cli import images
+
+            return images.images
+        case "serve":
+            from polong.cli import serve
+
+            return serve.serve
+        case _:
+            return None
+
+
+def _reading(name: str) -> click.Command | None:  # noqa: PLR0911
+    match name:
+        case "get":
+            from polong.cli import get
+
+            return get.get
+        case "describe":
+            from polong.cli import describe
+
+            return describe.describe
+        case "logs":
+            from polong.cli import logs
+
+            return logs.logs
+        case "wait":
+            from polong.cli import wait
+
+            return wait.wait
+        case "events":
+            from polong.cli import events
+
+            return events.events
+        case "ps":
+            from polong.cli import ps
+
+            return ps.ps
+        case "version":
+            from polong.cli import version
+
+            return version.version
+        case "completion":
+            from polong.cli import completion
+
+            return completion.completion
+        case _:
+            return None
+
+
+def _work(name: str) -> click.Command | None:  # noqa: PLR0911
+    match name:
+        case "apply":
+            from polong.cli import apply
+
+            return apply.apply
+        case "create":
+            from polong.cli import create
+
+            return create.create
+        case "delete":
+            from polong.cli import delete
+
+            return delete.delete
+        case "exec":
+            from polong.cli import exec as exec_
+
+            return exec_.exec_
+        case "attach":
+            from polong.cli import attach
+
+            return attach.attach
+        case "port-forward":
+            from polong.cli import port_forward
+
+            return port_forward.port_forward
+        case "label" | "annotate":
+            from polong.cli import label
+
+            return label.label if name == "label" else label.annotate
+        case _:
+            return None
