@@ -42,6 +42,12 @@ class Event:
     revision: int
 
 
+class Watch(AsyncIterator[Event], Protocol):
+    """A subscription. Forgotten when dropped; `aclose` ends it at once (idempotent, the next step raises StopAsyncIteration)."""
+
+    async def aclose(self) -> None: ...
+
+
 class Storage(Protocol):
     async def get(self, key: str) -> KeyValue | None: ...
 
@@ -62,7 +68,7 @@ class Storage(Protocol):
         """`expected` 0 deletes whatever stands there. Conflict, NotFound."""
         ...
 
-    def watch(self, prefix: str, revision: int) -> AsyncIterator[Event]:
+    def watch(self, prefix: str, revision: int) -> Watch:
         """Every event under `prefix` after `revision`, in order, without end. Gone (from the first step) where compacted, or where the
         reader falls too far behind."""
         ...
