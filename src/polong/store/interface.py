@@ -42,8 +42,12 @@ class Event:
     revision: int
 
 
-class Watch(AsyncIterator[Event], Protocol):
+class Watch(Protocol):
     """A subscription. Forgotten when dropped; `aclose` ends it at once (idempotent, the next step raises StopAsyncIteration)."""
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    async def __anext__(self) -> Event: ...
 
     async def aclose(self) -> None: ...
 
