@@ -21,15 +21,23 @@ class User:
     groups: tuple[str, ...] = ()
 
 
+MASTERS = "system:masters"
+"""The group that may do everything, as in Kubernetes."""
+
+COMPONENT = User("system:polong:node", (MASTERS,))
+"""Polong's own components, which call in process (kubelet, daemon)."""
+
+
 @dataclass(frozen=True)
 class Request:
-    """`headers` have lower-case names. `body` is bytes from a wire, a dict from in process, None where there is none."""
+    """`headers` have lower-case names. `body` is bytes from a wire, a dict from in process, a stream (imageimports alone takes one),
+    None where there is none. `user` None is an anonymous caller; components in process come as `COMPONENT`."""
 
     method: str
     path: str
     query: Sequence[tuple[str, str]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Json | None = None
+    body: bytes | Json | AsyncIterator[bytes] | None = None
     user: User | None = None
 
 

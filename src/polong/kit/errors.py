@@ -22,7 +22,7 @@ Messages are one line in lower case, "cannot x: cause"; `reason` is Kubernetes' 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -38,11 +38,15 @@ class Cause:
 class PolongError(Exception):
     """Base of all errors that cross a seam."""
 
-    def __init__(self, message: str, *, reason: str = "", causes: Sequence[Cause] = ()) -> None:
+    def __init__(
+        self, message: str, *, reason: str = "", causes: Sequence[Cause] = (), details: Mapping[str, str | int] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason
         self.causes = tuple(causes)
+        self.details = dict(details or {})
+        """What `Status.details` says besides causes: name, kind (the plural), group, uid, retryAfterSeconds."""
 
 
 class BadRequest(PolongError):  # noqa: N818
