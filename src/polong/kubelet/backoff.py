@@ -1,4 +1,7 @@
-"""Exponential back-off as Kubernetes counts it (client-go util/flowcontrol): 10 s doubling to 300 s, forgotten after 10 quiet minutes. Pure."""
+"""Exponential back-off as Kubernetes counts it: 10 s doubling to 300 s, forgotten after 10 quiet minutes. Pure.
+
+Source: client-go util/flowcontrol/backoff.go; kubelet MaxContainerBackOff.
+"""
 
 from __future__ import annotations
 
