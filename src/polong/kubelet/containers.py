@@ -1,0 +1,179 @@
+"""Pod and container to CRI's ContainerConfig and PodSandboxConfig. Pure: everything from outside comes in by `Surroundings`.
+
+Source: kubelet generateContainerConfig, generatePodSandboxConfig; label and annotation names are the kubelet's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polong.criapi.wire import v1
+from polong.kubelet import security
+from polong.kubelet.config import DnsConfig
+from polong.kubelet.environment import Addresses, Allocatable, environment, expand
+from polong.kubelet.identity import container_hash
+from polong.kubelet.namespaces import for_container, for_pod
+from polong.kubelet.resources import Machine, container_resources
+from polong.kubelet.security import ImageUser
+from polong.objects import pod as pods
+
+Json = dict[str, Any]
+
+POD_NAME = "io.kubernetes.pod.name"
+POD_NAMESPACE = "io.kubernetes.pod.namespace"
+POD_UID = "io.kubernetes.pod.uid"
+CONTAINER_NAME = "io.kubernetes.container.name"
+HASH = "io.kubernetes.container.hash"
+RESTART_COUNT = "io.kubernetes.container.restartCount"
+MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
+MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
+GRACE = "io.kubernetes.pod.terminationGracePeriod"
+DEFAULT_MESSAGE_PATH = "/dev/termination-log"
+_PROTOCOLS = {"TCP": v1.Protocol.TCP, "UDP": v1.Protocol.UDP, "SCTP": v1.Protocol.SCTP}
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A host path that stands in the container; `propagation` is the Pod's word (None, HostToContainer, Bidirectional)."""
+
+    host_path: Path
+    container_path: str
+    read_only: bool = False
+    propagation: str = "None"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a container's configuration needs beside the Pod."""
+
+    machine: Machine
+    addresses: Addresses
+    seccomp_profiles: Path
+    mounts: Sequence[Mounted] = ()
+    image_ref: str = ""
+    image_user: ImageUser = field(default_factory=ImageUser)
+    target_id: str = ""
+
+
+def labels(pod: Json) -> dict[str, str]:
+    return {POD_NAME: pods.name(pod), POD_NAMESPACE: pods.namespace(pod), POD_UID: pods.uid(pod)}
+
+
+def log_directory(pod: Json) -> str:
+    """Below the log root."""
+    return f"{pods.namespace(pod)}_{pods.name(pod)}_{pods.uid(pod)}"
+
+
+def log_path(name: str, attempt: int) -> str:
+    """Below the Pod's log directory."""
+    return f"{name}/{attempt}.log"
+
+
+def message_path(container: Json) -> str:
+    return str(container.get("terminationMessagePath") or DEFAULT_MESSAGE_PATH)
+
+
+def _propagation(word: str) -> v1.MountPropagation.ValueType:
+    if word == "HostToContainer":
+        return v1.MountPropagation.PROPAGATION_HOST_TO_CONTAINER
+    if word == "Bidirectional":
+        return v1.MountPropagation.PROPAGATION_BIDIRECTIONAL
+    return v1.MountPropagation.PROPAGATION_PRIVATE
+
+
+def container_config(pod: Json, container: Json, attempt: int, around: Surroundings) -> v1.ContainerConfig:
+    """Invalid with reason CreateContainerConfigError where the spec cannot be carried out."""
+    security.verify_non_root(pod, container, around.image_user)
+    name = container["name"]
+    values = environment(pod, container, around.addresses, Allocatable(around.machine.milli_cpu, around.machine.memory))
+    config = v1.ContainerConfig(
+        metadata=v1.ContainerMetadata(name=name, attempt=attempt),
+        image=v1.ImageSpec(image=around.image_ref or container["image"], user_specified_image=container["image"]),
+        command=[expand(each, values) for each in container.get("command") or ()],
+        args=[expand(each, values) for each in container.get("args") or ()],
+        working_dir=container.get("workingDir") or "",
+        envs=[v1.KeyValue(key=key, value=value) for key, value in values.items()],
+        mounts=[
+            v1.Mount(
+                container_path=each.container_path,
+                host_path=str(each.host_path),
+                readonly=each.read_only,
+                propagation=_propagation(each.propagation),
+            )
+            for each in around.mounts
+        ],
+        labels={**labels(pod), CONTAINER_NAME: name},
+        annotations=_annotations(pod, container, attempt),
+        log_path=log_path(name, attempt),
+        stdin=bool(container.get("stdin")),
+        stdin_once=bool(container.get("stdinOnce")),
+        tty=bool(container.get("tty")),
+    )
+    config.linux.resources.CopyFrom(container_resources(pod, container, around.machine))
+    namespaces = for_container(pod, around.target_id)
+    config.linux.security_context.CopyFrom(security.container_security(pod, container, namespaces, around.seccomp_profiles))
+    return config
+
+
+def _annotations(pod: Json, container: Json, attempt: int) -> dict[str, str]:
+    annotations = {
+        HASH: container_hash(container),
+        RESTART_COUNT: str(attempt),
+        MESSAGE_PATH: message_path(container),
+        MESSAGE_POLICY: container.get("terminationMessagePolicy") or "File",
+        GRACE: str(pods.spec(pod).get("terminationGracePeriodSeconds", pods.DEFAULT_GRACE_SECONDS)),
+    }
+    if ports := container.get("ports"):
+        annotations["io.kubernetes.container.ports"] = json.dumps(ports, separators=(",", ":"))
+    return annotations
+
+
+def hostname(pod: Json) -> str:
+    """spec.hostname, else the Pod's name; at most 63 characters, as the kernel's interfaces for it take."""
+    return str(pods.spec(pod).get("hostname") or pods.name(pod))[:63].rstrip("-.")
+
+
+def sandbox_config(pod: Json, attempt: int, *, dns: DnsConfig, logs: Path, cgroup_parent: str) -> v1.PodSandboxConfig:
+    config = v1.PodSandboxConfig(
+        metadata=v1.PodSandboxMetadata(name=pods.name(pod), uid=pods.uid(pod), namespace=pods.namespace(pod), attempt=attempt),
+        hostname="" if pods.host_network(pod) else hostname(pod),
+        log_directory=str(logs / log_directory(pod)),
+        dns_config=v1.DNSConfig(servers=dns.servers, searches=dns.searches, options=dns.options),
+        port_mappings=[_port(each) for container in pods.containers(pod) for each in container.get("ports") or () if each.get("hostPort")],
+        labels={**(pod["metadata"].get("labels") or {}), **labels(pod)},
+        annotations=pod["metadata"].get("annotations") or {},
+    )
+    if pods.host_network(pod):
+        del config.port_mappings[:]
+    config.linux.cgroup_parent = cgroup_parent
+    config.linux.security_context.CopyFrom(security.sandbox_security(pod, for_pod(pod)))
+    for sysctl in (pods.spec(pod).get("securityContext") or {}).get("sysctls") or ():
+        config.linux.sysctls[sysctl["name"].replace("/", ".")] = sysctl["value"]
+    return config
+
+
+def _port(port: Json) -> v1.PortMapping:
+    return v1.PortMapping(
+        protocol=_PROTOCOLS[port.get("protocol") or "TCP"],
+        container_port=port["containerPort"],
+        host_port=port["hostPort"],
+        host_ip=port.get("hostIP") or "",
+    )
+
+
+def dns_config(pod: Json, node: DnsConfig) -> DnsConfig:
+    """spec.dnsPolicy and spec.dnsConfig over what the node gives; at most 3 servers and 32 search domains, as resolvers take."""
+    spec = pods.spec(pod)
+    base = DnsConfig() if spec.get("dnsPolicy") == "None" else node
+    own = spec.get("dnsConfig") or {}
+    servers = tuple(dict.fromkeys((*base.servers, *(own.get("nameservers") or ()))))
+    searches = tuple(dict.fromkeys((*base.searches, *(own.get("searches") or ()))))
+    options = {each.partition(":")[0]: each for each in base.options}
+    for option in own.get("options") or ():
+        value = option.get("value")
+        options[option["name"]] = option["name"] if value is None else f"{option['name']}:{value}"
+    return DnsConfig(servers[:3], searches[:32], tuple(options.values()))

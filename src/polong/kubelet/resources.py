@@ -1,0 +1,106 @@
+"""CPU, memory and OOM score of containers, as the kernel wants them. Pure.
+
+Source: kubelet cm/helpers_linux.go (shares, quota), qos/policy.go (oom_score_adj).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from polong.criapi.wire import v1
+from polong.objects import pod as pods
+from polong.objects import quantity
+
+Json = dict[str, Any]
+
+PERIOD = 100_000
+MIN_SHARES, MAX_SHARES = 2, 262_144
+MIN_QUOTA = 1_000
+GUARANTEED_SCORE, BEST_EFFORT_SCORE = -997, 1_000
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`memory` in bytes, `milli_cpu` in thousandths; `lowest_score` is the lowest oom_score_adj that may be set here: the daemon's own
+    where it lacks CAP_SYS_RESOURCE."""
+
+    memory: int
+    milli_cpu: int
+    lowest_score: int = -1_000
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Requests and limits; None where not given."""
+
+    milli_request: int | None
+    milli_limit: int | None
+    memory_request: int | None
+    memory_limit: int | None
+
+
+def demand(container: Json) -> Demand:
+    """A request that is not given is the limit."""
+    resources = container.get("resources") or {}
+    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+    milli_limit = quantity.milli(limits["cpu"]) if "cpu" in limits else None
+    memory_limit = quantity.value(limits["memory"]) if "memory" in limits else None
+    milli_request = quantity.milli(requests["cpu"]) if "cpu" in requests else milli_limit
+    memory_request = quantity.value(requests["memory"]) if "memory" in requests else memory_limit
+    return Demand(milli_request, milli_limit, memory_request, memory_limit)
+
+
+def shares(milli: int) -> int:
+    return min(max(milli * 1024 // 1000, MIN_SHARES), MAX_SHARES)
+
+
+def quota(milli: int) -> int:
+    return max(milli * PERIOD // 1000, MIN_QUOTA)
+
+
+def oom_score(pod: Json, container: Json, machine: Machine) -> int:
+    kind = pods.qos_class(pod)
+    if kind == "Guaranteed":
+        score = GUARANTEED_SCORE
+    elif kind == "BestEffort":
+        score = BEST_EFFORT_SCORE
+    else:
+        request = demand(container).memory_request or 0
+        score = 1_000 - 1_000 * request // max(machine.memory, 1)
+        score = min(max(score, 1_000 + GUARANTEED_SCORE), BEST_EFFORT_SCORE - 1)
+    return max(score, machine.lowest_score)
+
+
+def container_resources(pod: Json, container: Json, machine: Machine) -> v1.LinuxContainerResources:
+    wanted = demand(container)
+    found = v1.LinuxContainerResources(
+        cpu_period=PERIOD, cpu_shares=shares(wanted.milli_request or 0), oom_score_adj=oom_score(pod, container, machine)
+    )
+    if wanted.milli_limit:
+        found.cpu_quota = quota(wanted.milli_limit)
+    if wanted.memory_limit:
+        found.memory_limit_in_bytes = wanted.memory_limit
+    return found
+
+
+@dataclass(frozen=True)
+class PodLimits:
+    """What the Pod's own cgroup gets; None: no limit, because one of the containers has none."""
+
+    shares: int
+    quota: int | None
+    period: int
+    memory: int | None
+
+
+def pod_limits(pod: Json) -> PodLimits:
+    wanted = [demand(each) for each in pods.containers(pod)]
+    request = sum(each.milli_request or 0 for each in wanted)
+    cpu = None
+    if wanted and all(each.milli_limit for each in wanted):
+        cpu = quota(sum(each.milli_limit or 0 for each in wanted))
+    memory = None
+    if wanted and all(each.memory_limit for each in wanted):
+        memory = sum(each.memory_limit or 0 for each in wanted)
+    return PodLimits(shares(request), cpu, PERIOD, memory)
