@@ -1,1 +1,1 @@
-"""The kernel: three-line syscall wrappers, namespaces, mounts, cgroups, pidfd, /proc, processes. Holds no policy; the only ctypes."""
+"""The kernel: thin wrappers of syscalls, and the few objects built from them. The only `ctypes` of the project; no policy."""

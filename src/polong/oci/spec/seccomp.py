@@ -24,8 +24,24 @@ _ARCHITECTURES = {
 # containers-common allows these to every container, for nested rootless engines. Kubernetes' users expect what Docker's and
 # containerd's RuntimeDefault do: only with CAP_SYS_ADMIN. io_uring is refused there to all.
 _ADMIN_ONLY = frozenset(
-    "fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree pivot_root setns umount umount2 unshare"
-    " sethostname setdomainname perf_event_open".split()
+    [
+        "fsconfig",
+        "fsmount",
+        "fsopen",
+        "fspick",
+        "mount",
+        "mount_setattr",
+        "move_mount",
+        "open_tree",
+        "pivot_root",
+        "setns",
+        "umount",
+        "umount2",
+        "unshare",
+        "sethostname",
+        "setdomainname",
+        "perf_event_open",
+    ]
 )
 _NEVER = frozenset(["io_uring_enter", "io_uring_register", "io_uring_setup", "keyctl", "add_key", "request_key", "userfaultfd"])
 _CLONE_NAMESPACE_FLAGS = 0x7E020000  # CLONE_NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET
@@ -111,10 +127,8 @@ def _rule(rule: Json) -> Json:
     result: Json = {"names": _names(rule), "action": rule.get("action", "")}
     if isinstance(errno := rule.get("errnoRet"), int):
         result["errnoRet"] = errno
-    args = [
-        {"index": item["index"], "value": item["value"], "valueTwo": item.get("valueTwo", 0), "op": item["op"]}
-        for item in rule.get("args") or []
-    ]
+    keys = ("index", "value", "valueTwo", "op")
+    args = [{"valueTwo": 0, **{key: item[key] for key in keys if key in item}} for item in rule.get("args") or ()]
     if args:
         result["args"] = args
     return result

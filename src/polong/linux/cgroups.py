@@ -1,0 +1,315 @@
+"""Control groups of the three layouts behind one class: v1, hybrid (controllers on v1, `cgroup.kill` on an empty v2 tree), v2.
+
+A cgroup is named by its absolute path from the root of the hierarchy (`/polong/<node>/pod<uid>`), the same in every hierarchy.
+Sources: kernel Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/*, cgroups(7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from polong.kit.errors import Internal
+from polong.linux import cgroup_limits, mountinfo
+from polong.linux.cgroup_limits import Json
+
+V1, HYBRID, V2 = "v1", "hybrid", "v2"
+_CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a cgroup used, itself and all below. CPU time in nanoseconds, memory in bytes; `working_set` leaves out inactive file
+    cache, as the kubelet reckons. `oom_kills` counts processes killed by the OOM killer."""
+
+    cpu_ns: int
+    memory: int
+    working_set: int
+    pids: int
+    oom_kills: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the hierarchies are mounted. `controllers`: v1 controller -> mount; `unified`: the v2 tree, where there is one."""
+
+    kind: str
+    controllers: dict[str, Path]
+    unified: Path | None
+
+    def trees(self) -> list[Path]:
+        """Every hierarchy once."""
+        mounts = dict.fromkeys(self.controllers.values())
+        if self.unified is not None:
+            mounts.setdefault(self.unified)
+        return list(mounts)
+
+
+def detect(mounts: Iterable[mountinfo.Mount] | None = None) -> Layout:
+    """The layout of this host, from its mount table. Internal where no cgroup hierarchy is mounted."""
+    controllers: dict[str, Path] = {}
+    unified: Path | None = None
+    for mount in mountinfo.read() if mounts is None else mounts:
+        # A bind mount of a part of a tree, as in containers of others, is not the hierarchy.
+        if mount.fstype == "cgroup2" and mount.root == "/" and unified is None:
+            unified = Path(mount.target)
+        elif mount.fstype == "cgroup" and mount.root == "/":
+            names = {option.removeprefix("name=") for option in mount.super_options} - {"rw", "ro", "xattr", "nsdelegate"}
+            for name in names:
+                controllers.setdefault(name, Path(mount.target))
+    kernel = {name for name in controllers if name != "systemd"}
+    if not controllers and unified is None:
+        raise Internal("no cgroup hierarchy is mounted: mount cgroup2 at /sys/fs/cgroup")
+    if kernel:
+        return Layout(HYBRID if unified is not None else V1, controllers, unified)
+    return Layout(V2, {}, unified) if unified is not None else Layout(V1, controllers, None)
+
+
+class Cgroups:
+    """All cgroups of one host layout. Methods are short file operations, but `kill`, which waits."""
+
+    def __init__(self, layout: Layout | None = None) -> None:
+        self.layout = layout or detect()
+
+    def directories(self, path: str) -> list[Path]:
+        """Those that exist for `path`, one a hierarchy."""
+        return [directory for tree in self.layout.trees() if (directory := _below(tree, path)).is_dir()]
+
+    def unified_directory(self, path: str) -> Path | None:
+        """The directory in the v2 tree (made or not), None on pure v1."""
+        return None if self.layout.unified is None else _below(self.layout.unified, path)
+
+    def exists(self, path: str) -> bool:
+        return bool(self.directories(path))
+
+    def create(self, path: str, resources: Json | None = None) -> None:
+        """Make it in every hierarchy, parents too, and set limits (an OCI `linux.resources` document). Idempotent."""
+        for tree in self.layout.trees():
+            self._create_in(tree, path)
+        if resources:
+            self.update(path, resources)
+
+    def create_unified(self, path: str) -> Path | None:
+        """Only the directory in the v2 tree: the leaf whose `cgroup.kill` ends a container on a hybrid host."""
+        if self.layout.unified is None:
+            return None
+        self._create_in(self.layout.unified, path)
+        return _below(self.layout.unified, path)
+
+    def _create_in(self, tree: Path, path: str) -> None:
+        current = tree
+        for part in _parts(path):
+            if tree == self.layout.unified and self.layout.kind == V2:
+                _delegate(current)
+            parent, current = current, current / part
+            with suppress(FileExistsError):
+                current.mkdir(mode=0o755)
+            if tree == self.layout.controllers.get("cpuset"):
+                _inherit_cpuset(parent, current)
+
+    def update(self, path: str, resources: Json) -> None:
+        """Set the limits that `resources` names, leave the others. OSError where the kernel refuses a value."""
+        writes = cgroup_limits.v2(resources) if self.layout.kind == V2 else cgroup_limits.v1(resources)
+        for controller, file, value in writes:
+            tree = self.layout.unified if self.layout.kind == V2 else self.layout.controllers.get(controller)
+            if tree is None:
+                continue
+            target = _below(tree, path) / file
+            if not target.exists():
+                # A kernel without that controller (swap accounting, hugetlb): the limit cannot be, and the Pod still runs.
+                continue
+            _write_limit(target, value)
+
+    def processes(self, path: str) -> list[int]:
+        """Host pids in it and in all below, in any hierarchy."""
+        found: set[int] = set()
+        for directory in self.directories(path):
+            for group in _walk(directory):
+                found.update(_pids(group))
+        return sorted(found)
+
+    def attach(self, path: str, pid: int) -> None:
+        """Move a process into it, in every hierarchy."""
+        for directory in self.directories(path):
+            (directory / "cgroup.procs").write_text(str(pid))
+
+    async def kill(self, path: str, timeout: float = 10.0) -> None:
+        """SIGKILL every process in it and below, children being born included, and wait until none is left (a zombie is none).
+
+        v2 and hybrid: `cgroup.kill`, at once for the whole tree. v1: freeze, signal all, thaw, until a round finds nothing.
+        Internal where something still lives after `timeout` seconds. A cgroup that does not exist has nothing to kill.
+        """
+        deadline = time.monotonic() + timeout
+        pause = 0.001
+        while True:
+            self._kill_once(path)
+            left = [pid for pid in self.processes(path) if _lives(pid)]
+            if not left:
+                return
+            if time.monotonic() > deadline:
+                raise Internal(
+                    f"cannot end {len(left)} processes of cgroup {path}, such as pid {left[0]}: they do not die within {timeout:g} s"
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.05)
+
+    def _kill_once(self, path: str) -> None:
+        unified = self.unified_directory(path)
+        if unified is not None:
+            with suppress(FileNotFoundError, OSError):
+                (unified / "cgroup.kill").write_text("1")
+        if self.layout.kind == V2:
+            return
+        # What is in the v1 cgroup, but was not born in the unified leaf (or where there is no such tree).
+        if not any(_lives(pid) for pid in self.processes(path)):
+            return
+        freezer = self.layout.controllers.get("freezer")
+        state = _below(freezer, path) / "freezer.state" if freezer is not None else None
+        with suppress(OSError):
+            if state is not None:
+                state.write_text("FROZEN")
+        try:
+            for pid in self.processes(path):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        finally:
+            # A frozen process dies only when it is thawed.
+            with suppress(OSError):
+                if state is not None:
+                    state.write_text("THAWED")
+
+    def delete(self, path: str) -> None:
+        """Remove it and all below. Idempotent. OSError (EBUSY) where a process is still in it."""
+        for directory in self.directories(path):
+            for group in reversed(list(_walk(directory))):
+                _rmdir(group)
+
+    def stats(self, path: str) -> Stats | None:
+        """None where there is no such cgroup."""
+        if not self.exists(path):
+            return None
+        return self._stats_v2(path) if self.layout.kind == V2 else self._stats_v1(path)
+
+    def _stats_v2(self, path: str) -> Stats:
+        assert self.layout.unified is not None
+        group = _below(self.layout.unified, path)
+        memory = _number(group / "memory.current")
+        inactive = _keyed(group / "memory.stat").get("inactive_file", 0)
+        return Stats(
+            cpu_ns=_keyed(group / "cpu.stat").get("usage_usec", 0) * 1000,
+            memory=memory,
+            working_set=max(0, memory - inactive),
+            pids=_number(group / "pids.current"),
+            oom_kills=_keyed(group / "memory.events").get("oom_kill", 0),
+        )
+
+    def _stats_v1(self, path: str) -> Stats:
+        def group(controller: str) -> Path:
+            return _below(self.layout.controllers.get(controller, Path("/nonexistent")), path)
+
+        memory = _number(group("memory") / "memory.usage_in_bytes")
+        inactive = _keyed(group("memory") / "memory.stat").get("total_inactive_file", 0)
+        return Stats(
+            cpu_ns=_number(group("cpuacct") / "cpuacct.usage"),
+            memory=memory,
+            working_set=max(0, memory - inactive),
+            pids=_number(group("pids") / "pids.current"),
+            oom_kills=_keyed(group("memory") / "memory.oom_control").get("oom_kill", 0),
+        )
+
+
+def _parts(path: str) -> list[str]:
+    parts = [part for part in path.split("/") if part]
+    if not path.startswith("/") or not parts or any(part in {".", ".."} or "\n" in part for part in parts):
+        raise ValueError(f"not the path of a cgroup: {path!r}")
+    return parts
+
+
+def _below(tree: Path, path: str) -> Path:
+    return tree.joinpath(*_parts(path))
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    """A cgroup and all below it, parents first. What vanishes meanwhile is passed by."""
+    yield directory
+    try:
+        children = sorted(entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return
+    for child in children:
+        yield from _walk(Path(child))
+
+
+def _pids(directory: Path) -> list[int]:
+    try:
+        return [int(word) for word in (directory / "cgroup.procs").read_text().split() if word != "0"]
+    except OSError:
+        # ENODEV: removed while open. EOPNOTSUPP: a threaded cgroup, whose domain lists its processes.
+        return []
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
+
+
+def _rmdir(group: Path) -> None:
+    # Dead processes may be counted for some milliseconds after they were reaped.
+    for attempt in range(20):
+        try:
+            group.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            if attempt == 19 or any(_lives(pid) for pid in _pids(group)):
+                raise
+            time.sleep(0.002)
+        else:
+            return
+
+
+def _delegate(group: Path) -> None:
+    """v2: hand every controller of `group` down to its children."""
+    with suppress(OSError):
+        available = set((group / "cgroup.controllers").read_text().split())
+        enabled = set((group / "cgroup.subtree_control").read_text().split())
+        for controller in sorted(available - enabled):
+            with suppress(OSError):
+                (group / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def _inherit_cpuset(parent: Path, child: Path) -> None:
+    """v1: an empty cpuset takes no process; a new one must be given its parent's CPUs and memory nodes."""
+    for name in _CPUSET_FILES:
+        if not (child / name).read_text().strip():
+            (child / name).write_text((parent / name).read_text())
+
+
+def _write_limit(file: Path, value: str) -> None:
+    try:
+        file.write_text(value)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot set {file.name} to {value}: {error.strerror}", str(file)) from error
+
+
+def _number(file: Path) -> int:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _keyed(file: Path) -> dict[str, int]:
+    try:
+        pairs = (line.split() for line in file.read_text().splitlines())
+    except OSError:
+        return {}
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
