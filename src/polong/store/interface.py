@@ -43,7 +43,10 @@ class Event:
 
 
 class Watch(Protocol):
-    """A subscription. Forgotten when dropped; `aclose` ends it at once (idempotent, the next step raises StopAsyncIteration)."""
+    """A subscription. Forgotten when dropped; `aclose` ends it at once (idempotent, the next step raises StopAsyncIteration).
+
+    A step may be cancelled and taken again without losing an event. Events up to `Storage.revision()` wait in it already.
+    """
 
     def __aiter__(self) -> AsyncIterator[Event]: ...
 
