@@ -138,12 +138,12 @@ class HTTPTransport:
             headers["content-length"] = str(len(body))
         elif body is not None:
             headers["transfer-encoding"] = "chunked"
-        stream = None if body is None or isinstance(body, bytes) else body
-        await connection.send_request(call.method, target, list(headers.items()), (body or b"") if stream is None else None)
-        if stream is None:
+        if body is None or isinstance(body, bytes):
+            await connection.send_request(call.method, target, list(headers.items()), body or b"")
             async with asyncio.timeout(self._timeout):
                 return await connection.head(), None
-        sender = Sender(connection, stream)
+        await connection.send_request(call.method, target, list(headers.items()), None)
+        sender = Sender(connection, body)
         sender.task = self._tasks.start(sender.run(), "body")
         try:
             return await connection.head(), sender
