@@ -20,6 +20,9 @@ from tools.bench.engine import GRACE, REPO
 PEERS = ("podman", "catatonit", "netavark", "containerd", "runc")
 PODS_FOR_MEMORY = 4
 
+# A round of one engine: two Pods of the same name, one after the other.
+ACTIONS = ("start", "execute", "remove", "start", "kill")
+
 
 def main() -> int:
     options = arguments()
@@ -81,7 +84,7 @@ def measure(crew: Crew, runs: int, samples: dict[str, dict[str, list[float]]]) -
     for number in range(runs + 1):
         print(f"bench: {f'round {number} of {runs}' if number else 'warm-up'}", flush=True)
         for engine in crew.names():
-            for action in ("start", "execute", "remove"):
+            for action in ACTIONS:
                 value = crew.ask(engine, action, number)
                 if number and value is not None:
                     samples[engine][action].append(value)
@@ -117,7 +120,7 @@ def print_report(result: dict[str, Any], samples: report.Samples) -> None:
     print("; ".join(f"{name} {version}" for name, version in sorted(result["versions"].items())))
     print("; ".join(f"{name}: {value}" for name, value in result["machine"].items()))
     for engine, rows in samples.items():
-        words = [f"{row} {report.spread(values)}" for row, values in rows.items() if row in ("start", "remove", "execute") and values]
+        words = [f"{row} {report.spread(values)}" for row, values in rows.items() if row in ACTIONS and values]
         print(f"{report.COLUMNS[engine]}: {'; '.join(words)}")
     for engine, why in result["failures"].items():
         print(f"bench: {engine} was left out: {why}", file=sys.stderr)

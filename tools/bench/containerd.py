@@ -166,6 +166,9 @@ class Containerd:
             await self._send("RemoveContainer", v1.RemoveContainerRequest(container_id=each))
         await self._send("RemovePodSandbox", v1.RemovePodSandboxRequest(pod_sandbox_id=sandbox))
 
+    def kill(self, number: int) -> float:
+        return timed(lambda: self._loop.run_until_complete(self._remove_pod(*self._pods.pop(number), 0)))
+
     def execute(self, number: int) -> float:
         shell = self._pods[number][1][1]
         return timed(lambda: self._execute(shell))

@@ -35,6 +35,10 @@ class Engine(Protocol):
         """From the request until nothing of the Pod is left."""
         ...
 
+    def kill(self, number: int) -> float:
+        """The same without any grace."""
+        ...
+
     def execute(self, number: int) -> float:
         """`true` in the busybox container, from request to exit code."""
         ...

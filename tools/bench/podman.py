@@ -64,6 +64,9 @@ class Podman:
         manifest = self._manifest(number)
         return timed(lambda: self._podman("kube", "down", manifest))
 
+    def kill(self, number: int) -> float:
+        return timed(lambda: self._podman("pod", "rm", "--force", "--time", "0", f"bench-{number}"))
+
     def execute(self, number: int) -> float:
         return timed(lambda: self._podman("exec", f"bench-{number}-shell", "true"))
 

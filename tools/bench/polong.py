@@ -81,6 +81,12 @@ class Polong:
         raise RuntimeError(f"the watch ended before bench-{number} was running")
 
     def remove(self, number: int) -> float:
+        return self._gone(number, {})
+
+    def kill(self, number: int) -> float:
+        return self._gone(number, {"gracePeriodSeconds": 0})
+
+    def _gone(self, number: int, options: dict[str, Any]) -> float:
         """Until the object is gone from the API and nothing of the Pod is left in the kernel: no cgroup of its UID."""
         assert self._api is not None
         api, uid = self._api, self._running.pop(number)["metadata"]["uid"]
@@ -89,11 +95,11 @@ class Polong:
             raise RuntimeError(f"no cgroup of bench-{number} is to be found")
         since = api.request("GET", _PODS)["metadata"]["resourceVersion"]
         events = api.watch(_PODS, fieldSelector=f"metadata.name=bench-{number}", resourceVersion=since)
-        return timed(lambda: self._remove(api, number, events, cgroups))
+        return timed(lambda: self._remove(api, number, options, events, cgroups))
 
     @staticmethod
-    def _remove(api: KubeApi, number: int, events: Any, cgroups: list[Path]) -> None:
-        api.request("DELETE", f"{_PODS}/bench-{number}")
+    def _remove(api: KubeApi, number: int, options: dict[str, Any], events: Any, cgroups: list[Path]) -> None:
+        api.request("DELETE", f"{_PODS}/bench-{number}", options)
         for event in events:
             if event["type"] == "DELETED":
                 break
@@ -147,6 +153,9 @@ class PolongCommand:
 
     def remove(self, number: int) -> float:
         return timed(lambda: self._node.command("delete", "pod", f"bench-{number}"))
+
+    def kill(self, number: int) -> float:
+        return timed(lambda: self._node.command("delete", "pod", f"bench-{number}", "--grace-period=0", "--force"))
 
     def execute(self, number: int) -> float:
         return timed(lambda: self._node.command("exec", f"bench-{number}", "-c", "shell", "--", "true"))

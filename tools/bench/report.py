@@ -18,6 +18,7 @@ COLUMNS = {
 ROWS = {
     "start": "Pod: create until both containers run",
     "remove": "Pod: delete until nothing is left",
+    "kill": "Pod: the same without grace",
     "execute": "exec `true`: request to exit code",
     "daemon_pss": "idle daemon, PSS",
     "daemon_rss": "idle daemon, RSS",

@@ -64,6 +64,8 @@ def ask(engine: Engine, action: str, number: int) -> Any:
             return engine.execute(number)
         case "remove":
             return engine.remove(number)
+        case "kill":
+            return engine.kill(number)
         case "memory":
             time.sleep(2)  # let the daemon finish what the last Pod left to do
             daemon = engine.daemon_pids()
