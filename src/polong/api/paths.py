@@ -39,9 +39,8 @@ def parse(path: str) -> Target | None:
 
 def _resource(group: str, version: str, rest: list[str]) -> Target | None:
     namespace = ""
-    if rest[0] == "namespaces":
-        if len(rest) > 2 and not (len(rest) == 3 and rest[2] in NAMESPACE_SUBRESOURCES):
-            namespace, rest = rest[1], rest[2:]
+    if rest[0] == "namespaces" and len(rest) > 2 and not (len(rest) == 3 and rest[2] in NAMESPACE_SUBRESOURCES):
+        namespace, rest = rest[1], rest[2:]
     if len(rest) > 3:
         return None
     name = rest[1] if len(rest) > 1 else ""
