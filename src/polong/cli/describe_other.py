@@ -20,7 +20,9 @@ def node(obj: Json, pods: list[Json]) -> Text:
     labels(text, "Labels", metadata.get("labels"))
     pairs(text, "Annotations", metadata.get("annotations"))
     text.line(0, f"CreationTimestamp:\t{rfc1123(metadata.get('creationTimestamp'))}")
-    taints = [f"{item.get('key')}{'=' + item['value'] if item.get('value') else ''}:{item.get('effect')}" for item in spec.get("taints") or []]
+    taints = [
+        f"{item.get('key')}{'=' + item['value'] if item.get('value') else ''}:{item.get('effect')}" for item in spec.get("taints") or []
+    ]
     text.line(0, f"Taints:\t{', '.join(taints) or '<none>'}")
     text.line(0, f"Unschedulable:\t{'true' if spec.get('unschedulable') else 'false'}")
     if status.get("conditions"):
@@ -47,7 +49,9 @@ def node(obj: Json, pods: list[Json]) -> Text:
         text.line(1, "---------\t----\t------\t----------")
         for pod in pods:
             names = ", ".join(str(item.get("name")) for item in pod.get("spec", {}).get("containers") or [])
-            text.line(1, f"{pod['metadata'].get('namespace')}\t{pod['metadata'].get('name')}\t{pod.get('status', {}).get('phase', '')}\t{names}")
+            text.line(
+                1, f"{pod['metadata'].get('namespace')}\t{pod['metadata'].get('name')}\t{pod.get('status', {}).get('phase', '')}\t{names}"
+            )
     return text
 
 

@@ -65,7 +65,11 @@ def _invalid(error: errors.Invalid) -> str:
     kind, _, name = head.partition(" ")
     subject = f"The {kind} {name} is invalid" if name.startswith('"') else "The request is invalid"
     if not error.causes:
-        return error.message if subject.startswith("The request") else f"{subject}{error.message.removeprefix(head).removeprefix(' is invalid')}"
+        return (
+            error.message
+            if subject.startswith("The request")
+            else f"{subject}{error.message.removeprefix(head).removeprefix(' is invalid')}"
+        )
     return f"{subject}: {_causes(error.causes)}"
 
 

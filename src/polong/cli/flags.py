@@ -82,7 +82,9 @@ def command(name: str, *, help: str, examples: str, **settings: Any) -> Callable
     return click.command(name, cls=Command, help=text, short_help=help, context_settings=context, **settings)
 
 
-_ROOT = click.option("--root", envvar="POLONG_ROOT", metavar="DIR", help="State directory of the node (default /var/lib/polong or $POLONG_ROOT).")
+_ROOT = click.option(
+    "--root", envvar="POLONG_ROOT", metavar="DIR", help="State directory of the node (default /var/lib/polong or $POLONG_ROOT)."
+)
 _API = (
     click.option("--kubeconfig", metavar="FILE", help="Kubeconfig to use instead of $KUBECONFIG or the node's own."),
     click.option("--context", metavar="NAME", help="Context of the kubeconfig."),

@@ -29,7 +29,9 @@ class Manifest:
 
 def filename_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """-f (several, or separated by commas) and -R."""
-    names = click.option("-f", "--filename", "filenames", multiple=True, metavar="FILE", help="File, directory, URL or - that holds the objects.")
+    names = click.option(
+        "-f", "--filename", "filenames", multiple=True, metavar="FILE", help="File, directory, URL or - that holds the objects."
+    )
     recursive = click.option("-R", "--recursive", is_flag=True, help="Descend into directories below those of -f.")
     return names(recursive(function))
 
@@ -56,7 +58,9 @@ def _read_one(name: str, recursive: bool) -> Iterator[Manifest]:
         if not path.exists():
             raise Failure(f'the path "{name}" does not exist')
         if path.is_dir():
-            files = sorted(item for item in (path.rglob("*") if recursive else path.iterdir()) if item.suffix in _SUFFIXES and item.is_file())
+            files = sorted(
+                item for item in (path.rglob("*") if recursive else path.iterdir()) if item.suffix in _SUFFIXES and item.is_file()
+            )
             if not files:
                 raise Failure(f"error reading [{name}]: recognized file extensions are [.json .yaml .yml]")
             for file in files:

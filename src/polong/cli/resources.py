@@ -79,7 +79,9 @@ async def _discover(discovery: Discovery) -> list[tuple[Resource, frozenset[str]
 def _entries(group: str, version: str, listing: Json) -> list[tuple[Resource, frozenset[str]]]:
     return [
         (
-            Resource(item.get("group") or group, item.get("version") or version, item["name"], item.get("kind", ""), bool(item.get("namespaced"))),
+            Resource(
+                item.get("group") or group, item.get("version") or version, item["name"], item.get("kind", ""), bool(item.get("namespaced"))
+            ),
             frozenset({item["name"], item.get("singularName") or "", item.get("kind", "").lower(), *(item.get("shortNames") or [])} - {""}),
         )
         for item in listing.get("resources") or []

@@ -63,4 +63,6 @@ class Table:
         for row in cells:
             for index, text in enumerate(row):
                 self._widths[index] = max(self._widths[index], len(text) + _GET_PADDING, _GET_MINIMUM)
-        return ["".join([text.ljust(width) for text, width in zip(row[:-1], self._widths, strict=False)] + row[-1:]).rstrip() for row in cells]
+        return [
+            "".join([text.ljust(width) for text, width in zip(row[:-1], self._widths, strict=False)] + row[-1:]).rstrip() for row in cells
+        ]

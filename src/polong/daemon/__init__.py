@@ -1,1 +1,1 @@
-"""Builds the graph of objects, once; start and stop order."""
+"""The wiring: builds the graph of objects once, starts and stops it in order. Only `polong serve` imports it."""

@@ -1,0 +1,89 @@
+"""What a node is made of, decided once: every path and every host-wide name comes from here and goes down by parameter."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+_RUN = Path("/run/polong")
+
+
+def node_id(root: Path) -> str:
+    """Eight hex digits that name a node on its host: every bridge, table, cgroup and run directory carries them."""
+    return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
+
+
+def node_name(hostname: str = "") -> str:
+    """The host's name as a Node's: lower case, RFC 1123."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", (hostname or socket.gethostname()).lower()).strip("-.")
+    return name[:253] or "node"
+
+
+@dataclass(frozen=True)
+class Config:
+    """`root` keeps what must live through a reboot, `run_dir` what must not; `runtime` is crun, runc or a path; `port` is never 0.
+
+    `lock` and `kubeconfig` lie in `root` and are also known to the command line.
+    """
+
+    root: Path
+    lock: Path
+    kubeconfig: Path
+    port: int
+    pod_cidr: str
+    runtime: str = "crun"
+    node_name: str = "node"
+    host: str = "127.0.0.1"
+    run_parent: Path = _RUN
+
+    @property
+    def node_id(self) -> str:
+        return node_id(self.root)
+
+    @property
+    def run_dir(self) -> Path:
+        return self.run_parent / self.node_id
+
+    @property
+    def pki_dir(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "store" / "state.db"
+
+    @property
+    def images_dir(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def containers_dir(self) -> Path:
+        """CRI records and bundles: containers outlive the daemon, so does what describes them."""
+        return self.root / "cri"
+
+    @property
+    def kubelet_dir(self) -> Path:
+        return self.root / "kubelet"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.root / "logs" / "pods"
+
+    @property
+    def cgroup_parent(self) -> str:
+        return f"/polong/{self.node_id}"
+
+    @property
+    def bridge(self) -> str:
+        return f"pl{self.node_id}"
+
+    @property
+    def nft_table(self) -> str:
+        return f"polong-{self.node_id}"
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.host}:{self.port}"
