@@ -13,15 +13,15 @@ from polong.kit.clock import Clock
 
 Json = dict[str, Any]
 
-__all__ = ["Api", "Clock", "ImageService", "Json", "RuntimeService", "StopHook"]
+__all__ = ["Api", "Clock", "ImageService", "Json", "RuntimeService"]
 
 
 class Api(Protocol):
     """The requests that a node makes of an API server, no more. Errors are `kit.errors`; Unavailable is worth another try."""
 
-    def pods(self, node_name: str) -> AsyncIterator[list[Json] | Json]:
-        """List, then watch the Pods of one node, without end: first (and again after each gap) a list of all objects, then watch
-        events `{type, object}`."""
+    def pods(self, node_name: str) -> AsyncIterator[tuple[str, Json]]:
+        """Every change of the Pods of one node, without end: ("ADDED" | "MODIFIED" | "DELETED", object), and ("SYNCED", {}) after
+        each list. What vanished during a gap is told as DELETED."""
         ...
 
     async def patch_pod_status(self, namespace: str, name: str, patch: Json) -> Json:
@@ -43,9 +43,3 @@ class Api(Protocol):
     async def patch_node(self, name: str, patch: Json, *, status: bool) -> Json:
         """JSON merge patch of the Node, or of its status subresource."""
         ...
-
-
-class StopHook(Protocol):
-    """What has to happen in a container before its stop signal (preStop); seconds of grace left come back."""
-
-    async def __call__(self, pod: Json, container: str, container_id: str, grace: float) -> float: ...

@@ -1,0 +1,48 @@
+"""Seam S3: `ports.Api` over the REST client, in process or over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from polong.client.rest import Client, DeleteOptions, ListOptions, PatchType
+from polong.client.watch import ListWatch
+from polong.kit.clock import Clock
+from polong.kubelet.ports import Api
+from polong.objects.gvk import EVENTS, NODES, PODS
+
+Json = dict[str, Any]
+
+
+class ApiClient:
+    def __init__(self, client: Client, clock: Clock | None = None) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def pods(self, node_name: str) -> AsyncIterator[tuple[str, Json]]:
+        async for change in ListWatch(self._client, PODS, "", ListOptions(fields=f"spec.nodeName={node_name}"), clock=self._clock):
+            yield change.type, change.object
+
+    async def patch_pod_status(self, namespace: str, name: str, patch: Json) -> Json:
+        return await self._client.patch(PODS, name, patch, namespace, kind=PatchType.MERGE, subresource="status")
+
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
+        await self._client.delete(PODS, name, namespace, DeleteOptions(grace_period=0, uid=uid))
+
+    async def create_event(self, event: Json) -> Json:
+        return await self._client.create(EVENTS, event, event["metadata"]["namespace"])
+
+    async def patch_event(self, namespace: str, name: str, patch: Json) -> Json:
+        return await self._client.patch(EVENTS, name, patch, namespace, kind=PatchType.MERGE)
+
+    async def get_node(self, name: str) -> Json:
+        return await self._client.get(NODES, name)
+
+    async def create_node(self, node: Json) -> Json:
+        return await self._client.create(NODES, node)
+
+    async def patch_node(self, name: str, patch: Json, *, status: bool) -> Json:
+        return await self._client.patch(NODES, name, patch, kind=PatchType.MERGE, subresource="status" if status else "")
+
+
+_: type[Api] = ApiClient

@@ -1,0 +1,135 @@
+"""Kubernetes Events of the node: never on the hot path, bounded, equal ones counted instead of repeated.
+
+Source: core/v1 Event; client-go tools/record (aggregation by object, reason and message; correlation lasts ten minutes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from polong.kit.clock import Clock, rfc3339
+from polong.kit.errors import NotFound, PolongError
+from polong.kit.ids import name_suffix
+from polong.kubelet.ports import Api
+from polong.objects import pod as pods
+
+Json = dict[str, Any]
+
+_log = logging.getLogger(__name__)
+_QUEUE = 1_000
+_REMEMBERED = 4_096
+_CORRELATED = 600.0
+_MESSAGE = 1_024
+
+
+@dataclass
+class _Seen:
+    name: str
+    count: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing that happened. `field` is the fieldPath of the container that it concerns."""
+
+    involved: Json
+    kind: str
+    reason: str
+    message: str
+    component: str
+    time: str
+
+
+class Recorder:
+    """`pod` and `node` only enqueue; `run` writes. What does not fit the queue is dropped, with one line in the log."""
+
+    def __init__(self, api: Api, node_name: str, clock: Clock) -> None:
+        self._api = api
+        self._node = node_name
+        self._clock = clock
+        self._queue: asyncio.Queue[Note] = asyncio.Queue(_QUEUE)
+        self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
+
+    def pod(self, pod: Json, reason: str, message: str, *, warning: bool = False, container: str = "", component: str = "kubelet") -> None:
+        involved = {
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "namespace": pods.namespace(pod),
+            "name": pods.name(pod),
+            "uid": pods.uid(pod),
+        }
+        if version := pod["metadata"].get("resourceVersion"):
+            involved["resourceVersion"] = version
+        if container:
+            involved["fieldPath"] = f"spec.containers{{{container}}}"
+        self._put(involved, reason, message, warning, component)
+
+    def node(self, reason: str, message: str, *, warning: bool = False) -> None:
+        self._put({"kind": "Node", "apiVersion": "v1", "name": self._node, "uid": self._node}, reason, message, warning, "kubelet")
+
+    def _put(self, involved: Json, reason: str, message: str, warning: bool, component: str) -> None:
+        text = message if len(message) <= _MESSAGE else message[: _MESSAGE - 3] + "..."
+        note = Note(involved, "Warning" if warning else "Normal", reason, text, component, rfc3339(self._clock.now()))
+        try:
+            self._queue.put_nowait(note)
+        except asyncio.QueueFull:
+            _log.warning("event dropped, too many are waiting: %s %s", reason, text)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            note = await self._queue.get()
+            try:
+                await self._write(note)
+            except PolongError as error:
+                _log.info("cannot write event %s of %s: %s", note.reason, note.involved["name"], error)
+            finally:
+                self._queue.task_done()
+
+    async def flush(self) -> None:
+        """Wait until everything recorded so far was written."""
+        await self._queue.join()
+
+    async def _write(self, note: Note) -> None:
+        involved = note.involved
+        key = (involved["kind"], involved["uid"], involved.get("fieldPath", ""), note.kind, note.reason, note.message)
+        namespace = involved.get("namespace") or "default"
+        now = self._clock.monotonic()
+        seen = self._seen.get(key)
+        if seen is not None and now - seen.at < _CORRELATED:
+            seen.count += 1
+            seen.at = now
+            try:
+                await self._api.patch_event(namespace, seen.name, {"count": seen.count, "lastTimestamp": note.time})
+                return
+            except NotFound:
+                pass
+        name = f"{involved['name']}.{name_suffix(16)}"
+        await self._api.create_event(self._event(note, namespace, name))
+        self._seen[key] = _Seen(name, 1, now)
+        self._seen.move_to_end(key)
+        while len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+
+    def _event(self, note: Note, namespace: str, name: str) -> Json:
+        return {
+            "kind": "Event",
+            "apiVersion": "v1",
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": note.involved,
+            "reason": note.reason,
+            "message": note.message,
+            "source": {"component": note.component} | ({"host": self._node} if note.component == "kubelet" else {}),
+            "firstTimestamp": note.time,
+            "lastTimestamp": note.time,
+            "count": 1,
+            "type": note.kind,
+            "eventTime": None,
+            "reportingComponent": note.component,
+            "reportingInstance": self._node if note.component == "kubelet" else "",
+        }

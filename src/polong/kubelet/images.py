@@ -1,0 +1,151 @@
+"""Images of containers: pull policy, joined pulls, back-off. Reasons and texts are Kubernetes'.
+
+Source: kubelet images/image_manager.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from polong.criapi.wire import v1
+from polong.kit.clock import Clock
+from polong.kit.errors import Invalid, PolongError, Unavailable
+from polong.kit.tasks import Tasks
+from polong.kubelet import backoff
+from polong.kubelet.backoff import Backoff
+from polong.kubelet.events import Recorder
+from polong.kubelet.identity import go_duration
+from polong.kubelet.ports import ImageService
+from polong.kubelet.security import ImageUser
+
+Json = dict[str, Any]
+
+_SHOWN = 2.0
+"""Seconds for which ErrImagePull stands before ImagePullBackOff takes its place."""
+
+
+@dataclass(frozen=True)
+class LocalImage:
+    ref: str
+    user: ImageUser
+
+
+class ImageProblem(Unavailable):
+    """The image is not there; `retry` seconds until it is worth another try (`reason` says which waiting reason a user reads)."""
+
+    def __init__(self, message: str, *, reason: str, retry: float) -> None:
+        super().__init__(message, reason=reason)
+        self.retry = retry
+
+
+@dataclass
+class _Failure:
+    entry: Backoff
+    at: float
+    message: str
+
+
+class Images:
+    def __init__(self, service: ImageService, recorder: Recorder, clock: Clock) -> None:
+        self._service = service
+        self._recorder = recorder
+        self._clock = clock
+        self._tasks = Tasks("images")
+        self._pulls: dict[str, asyncio.Task[None]] = {}
+        self._failures: dict[str, _Failure] = {}
+
+    async def aclose(self) -> None:
+        await self._tasks.aclose()
+
+    async def ensure(self, pod: Json, container: Json) -> LocalImage:
+        """The image on this machine, pulled where the policy says so. ImageProblem with ErrImagePull, ImagePullBackOff,
+        ErrImageNeverPull, InvalidImageName or ImageInspectError."""
+        image = container["image"]
+        name = container["name"]
+        policy = container.get("imagePullPolicy") or default_policy(image)
+        local = await self._local(pod, name, image)
+        if policy != "Always" and local is not None:
+            self._recorder.pod(pod, "Pulled", f'Container image "{image}" already present on machine', container=name)
+            return local
+        if policy == "Never":
+            text = f'Container image "{image}" is not present with pull policy of Never'
+            self._recorder.pod(pod, "ErrImageNeverPull", text, warning=True, container=name)
+            raise ImageProblem(text, reason="ErrImageNeverPull", retry=backoff.INITIAL)
+        self._refuse_in_backoff(pod, name, image)
+        await self._pull(pod, name, image)
+        local = await self._local(pod, name, image)
+        if local is None:
+            raise ImageProblem(f'image "{image}" vanished after its pull', reason="ErrImagePull", retry=backoff.INITIAL)
+        return local
+
+    async def _local(self, pod: Json, name: str, image: str) -> LocalImage | None:
+        try:
+            answer = await self._service.image_status(v1.ImageStatusRequest(image=v1.ImageSpec(image=image)))
+        except Invalid as error:
+            text = f'Failed to apply default image tag "{image}": {error}'
+            self._recorder.pod(pod, "InspectFailed", text, warning=True, container=name)
+            raise ImageProblem(text, reason="InvalidImageName", retry=backoff.MAXIMUM) from error
+        except PolongError as error:
+            text = f'Failed to inspect image "{image}": {error}'
+            self._recorder.pod(pod, "InspectFailed", text, warning=True, container=name)
+            raise ImageProblem(text, reason="ImageInspectError", retry=backoff.INITIAL) from error
+        found = answer.image
+        if not found.id:
+            return None
+        uid = found.uid.value if found.HasField("uid") else None
+        return LocalImage(found.id, ImageUser(uid, found.username))
+
+    def _refuse_in_backoff(self, pod: Json, name: str, image: str) -> None:
+        failure = self._failures.get(image)
+        now = self._clock.monotonic()
+        if failure is None or now >= (until := backoff.wait_until(failure.entry, failure.at)):
+            return
+        text = f'Back-off pulling image "{image}"'
+        self._recorder.pod(pod, "BackOff", text, container=name)
+        raise ImageProblem(f"{text}: {failure.message}", reason="ImagePullBackOff", retry=until - now)
+
+    async def _pull(self, pod: Json, name: str, image: str) -> None:
+        self._recorder.pod(pod, "Pulling", f'Pulling image "{image}"', container=name)
+        began = self._clock.monotonic()
+        task = self._pulls.get(image)
+        if task is None:
+            task = self._tasks.start(self._fetch(image), f"pull {image}")
+            self._pulls[image] = task
+            task.add_done_callback(lambda _: self._pulls.pop(image, None))
+        try:
+            # Shielded: who leaves must not end the pull of those who stay.
+            await asyncio.shield(task)
+        except PolongError as error:
+            reason = (
+                error.reason if error.reason in ("InvalidImageName", "RegistryUnavailable", "SignatureValidationFailed") else "ErrImagePull"
+            )
+            self._recorder.pod(pod, "Failed", f'Failed to pull image "{image}": {error}', warning=True, container=name)
+            self._count_failure(image, f"{reason}: {error}")
+            raise ImageProblem(str(error), reason=reason, retry=_SHOWN) from error
+        self._failures.pop(image, None)
+        took = _milliseconds(self._clock.monotonic() - began)
+        self._recorder.pod(pod, "Pulled", f'Successfully pulled image "{image}" in {took}', container=name)
+
+    async def _fetch(self, image: str) -> None:
+        await self._service.pull_image(v1.PullImageRequest(image=v1.ImageSpec(image=image)))
+
+    def _count_failure(self, image: str, message: str) -> None:
+        """One step for each pull, however many waited for it."""
+        now = self._clock.monotonic()
+        failure = self._failures.get(image)
+        if failure is not None and now - failure.at < 1.0:
+            return
+        entry = backoff.step(failure.entry if failure else None, now, now)
+        self._failures[image] = _Failure(entry, now, message)
+
+
+def default_policy(image: str) -> str:
+    """Always for :latest and no tag, else IfNotPresent (what the API fills in)."""
+    last = image.rpartition("/")[2]
+    return "Always" if "@" not in last and (":" not in last or last.endswith(":latest")) else "IfNotPresent"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}ms" if seconds < 1 else f"{seconds:.3f}s" if seconds < 60 else go_duration(seconds)
