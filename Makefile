@@ -37,7 +37,10 @@ check: setup ## format, lint, types, import contracts, repository tests
 bench: setup ## measure beside podman and containerd, in one run
 	@$(PY) -m tools.bench
 
+reference: setup ## write docs/cli.md from the commands' own help
+	@$(PY) -m tools.reference
+
 clean: ## remove what was built (not the virtual environment)
 	rm -rf build dist src/polong/oci/bin src/polong/objects/schema.json
 
-.PHONY: help setup images demo test unit check bench clean
+.PHONY: help setup images demo test unit check bench reference clean
