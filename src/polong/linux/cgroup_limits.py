@@ -31,9 +31,8 @@ def v1(resources: Json) -> list[Write]:
         writes.append(("memory", "memory.memsw.limit_in_bytes", str(swap)))
     if (pids := resources.get("pids", {}).get("limit")) is not None:
         writes.append(("pids", "pids.max", str(pids) if pids > 0 else "max"))
-    for page in resources.get("hugepageLimits", []):
-        writes.append(("hugetlb", f"hugetlb.{page['pageSize']}.limit_in_bytes", str(page["limit"])))
-    return writes
+    pages = resources.get("hugepageLimits", [])
+    return writes + [("hugetlb", f"hugetlb.{page['pageSize']}.limit_in_bytes", str(page["limit"])) for page in pages]
 
 
 def v2(resources: Json) -> list[Write]:
@@ -56,8 +55,8 @@ def v2(resources: Json) -> list[Write]:
         writes.append(("memory", "memory.swap.max", str(max(0, swap - limit)) if swap > 0 else "max"))
     if (pids := resources.get("pids", {}).get("limit")) is not None:
         writes.append(("pids", "pids.max", str(pids) if pids > 0 else "max"))
-    for page in resources.get("hugepageLimits", []):
-        writes.append(("hugetlb", f"hugetlb.{page['pageSize']}.max", str(page["limit"])))
+    pages = resources.get("hugepageLimits", [])
+    writes += [("hugetlb", f"hugetlb.{page['pageSize']}.max", str(page["limit"])) for page in pages]
     for file, value in resources.get("unified", {}).items():
         writes.append((file.partition(".")[0], file, value))
     return writes
