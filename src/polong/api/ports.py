@@ -28,7 +28,15 @@ class Node(Protocol):
         ...
 
     async def processes(self, pod: Json) -> Json:
-        """A `ProcessList` of polong.dev/v1alpha1 for the Pod."""
+        """A `ProcessList` of polong.dev/v1alpha1 for the Pod: `items` of
+
+        {container, containerID, pid, hostPID, parentHostPID, pidNamespace, uid, user, state, cpuSeconds, rssBytes, name, command,
+        startTime, executed, orphan, zombie}
+
+        `container` is "" for the sandbox's /pause; `pid` is the PID inside the Pod's or container's namespace; `parentHostPID` 0 where the
+        parent is not of the Pod; `pidNamespace` groups processes into trees; `user` is the name in that container's /etc/passwd or "";
+        `state` is one letter of /proc/PID/stat; `command` a list of arguments ([] for kernel-hidden or zombie: show `name`); `executed`
+        came by exec, `orphan` was adopted by /pause (or the container's PID 1)."""
         ...
 
 
