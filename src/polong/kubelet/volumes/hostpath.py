@@ -60,7 +60,7 @@ def _create_missing(path: Path, kind: str) -> None:
         except OSError as error:
             raise FailedPrecondition(f"cannot create hostPath file {path}: {error.strerror}") from error
     # Without a type nothing is checked, and runtimes make a missing directory.
-    elif kind in ("", "DirectoryOrCreate") and not os.path.lexists(path):  # noqa: PTH110 - a dangling link is left alone
+    elif kind in ("", "DirectoryOrCreate") and not os.path.lexists(path):
         try:
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
         except OSError as error:
