@@ -221,6 +221,10 @@ class Network(Protocol):
         """Idempotent."""
         ...
 
+    async def sandbox_ids(self) -> Sequence[str]:
+        """Sandboxes that have a namespace or an attachment here, also of an earlier run (for recovery)."""
+        ...
+
     async def ready(self) -> str:
         """Empty where Pods can be attached; else why not, in one line."""
         ...

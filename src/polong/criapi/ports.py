@@ -47,6 +47,12 @@ class Containers(Protocol):
     async def reopen_container_log(self, request: v1.ReopenContainerLogRequest) -> v1.ReopenContainerLogResponse: ...
 
 
+class Stats(Protocol):
+    async def container_stats(self, request: v1.ContainerStatsRequest) -> v1.ContainerStatsResponse: ...
+
+    async def list_container_stats(self, request: v1.ListContainerStatsRequest) -> v1.ListContainerStatsResponse: ...
+
+
 class Streams(Protocol):
     """The streaming RPCs, in process: what a streaming server would carry over a socket."""
 
@@ -73,7 +79,7 @@ class RuntimeInfo(Protocol):
     def get_container_events(self, request: v1.GetEventsRequest) -> AsyncIterator[v1.ContainerEventResponse]: ...
 
 
-class RuntimeService(Sandboxes, Containers, Streams, RuntimeInfo, Protocol):
+class RuntimeService(Sandboxes, Containers, Stats, Streams, RuntimeInfo, Protocol):
     pass
 
 
