@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from polong.api.tables.columns import AGE, NAME, Column, age
-from polong.objects import conditions, pod as pods
+from polong.objects import conditions
+from polong.objects import pod as pods
 
 Json = dict[str, Any]
 

@@ -1,0 +1,84 @@
+"""Defaults of a Pod, as a kube-apiserver writes them. Source: pkg/apis/core/v1/defaults.go and the admission plugins of a plain cluster."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from polong.objects import quantity
+
+Json = dict[str, Any]
+
+_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+def apply(spec: Json, node_name: str) -> None:
+    """Fill in `spec`. Idempotent."""
+    spec.setdefault("restartPolicy", "Always")
+    spec.setdefault("dnsPolicy", "ClusterFirst")
+    spec.setdefault("schedulerName", "default-scheduler")
+    spec.setdefault("securityContext", {})
+    spec.setdefault("enableServiceLinks", True)
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    spec.setdefault("nodeName", node_name)
+    _tolerations(spec)
+    for volume in spec.get("volumes") or ():
+        _volume(volume)
+    for field in ("initContainers", "containers", "ephemeralContainers"):
+        for container in spec.get(field) or ():
+            _container(container, host_network=spec.get("hostNetwork") is True)
+
+
+def _tolerations(spec: Json) -> None:
+    """DefaultTolerationSeconds: what a node's short absence does not cost."""
+    tolerations = spec.setdefault("tolerations", [])
+    for key in _TOLERATED:
+        if not any(one.get("key") in (key, None) and one.get("effect") in ("NoExecute", None) for one in tolerations):
+            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
+
+
+def _volume(volume: Json) -> None:
+    if set(volume) <= {"name"}:
+        volume["emptyDir"] = {}
+    if isinstance(volume.get("hostPath"), dict):
+        volume["hostPath"].setdefault("type", "")
+
+
+def _container(container: Json, *, host_network: bool) -> None:
+    container.setdefault("terminationMessagePath", "/dev/termination-log")
+    container.setdefault("terminationMessagePolicy", "File")
+    container.setdefault("imagePullPolicy", pull_policy(container.get("image", "")))
+    _resources(container.setdefault("resources", {}))
+    for port in container.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+        if host_network and port.get("containerPort"):
+            port.setdefault("hostPort", port["containerPort"])
+    for entry in container.get("env") or ():
+        reference = (entry.get("valueFrom") or {}).get("fieldRef")
+        if reference is not None:
+            reference.setdefault("apiVersion", "v1")
+
+
+def pull_policy(image: str) -> str:
+    """Always for `:latest` and for no tag; else IfNotPresent."""
+    if "@" in image:
+        return "IfNotPresent"
+    _, _, last = image.rpartition("/")
+    _, colon, tag = last.partition(":")
+    return "Always" if not colon or tag == "latest" else "IfNotPresent"
+
+
+def _resources(resources: Json) -> None:
+    for part in ("limits", "requests"):
+        for name, amount in (resources.get(part) or {}).items():
+            with contextlib.suppress(ValueError):  # validation says what is wrong with it
+                resources[part][name] = quantity.canonical(amount)
+    limits = resources.get("limits")
+    if limits:
+        requests = resources.setdefault("requests", {})
+        for name, amount in limits.items():
+            requests.setdefault(name, amount)

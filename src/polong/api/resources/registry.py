@@ -1,0 +1,35 @@
+"""The kinds that this API serves, by group, version and plural. A later kind is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from polong.api.resources.events import Events, EventsV1
+from polong.api.resources.kind import Kind
+from polong.api.resources.leases import Leases
+from polong.api.resources.namespaces import Namespaces
+from polong.api.resources.nodes import Nodes
+from polong.api.resources.pods import Pods
+
+
+class Registry:
+    """All kinds; `groups` in the order of discovery: core, then by name."""
+
+    def __init__(self, node_name: str) -> None:
+        kinds: tuple[Kind, ...] = (Pods(node_name), Nodes(), Namespaces(), Events(), EventsV1(), Leases())
+        self._kinds = {(kind.resource.group, kind.resource.version, kind.resource.plural): kind for kind in kinds}
+
+    def find(self, group: str, version: str, plural: str) -> Kind | None:
+        return self._kinds.get((group, version, plural))
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._kinds.values())
+
+    @property
+    def groups(self) -> list[tuple[str, str]]:
+        """(group, version) pairs."""
+        return sorted({(group, version) for group, version, _ in self._kinds})
+
+    def of_group(self, group: str, version: str) -> list[Kind]:
+        found = [kind for kind in self if (kind.resource.group, kind.resource.version) == (group, version)]
+        return sorted(found, key=lambda kind: kind.resource.plural)
