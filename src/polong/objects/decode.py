@@ -1,0 +1,212 @@
+"""JSON bodies to objects, as a Kubernetes API server decodes them: typed, strict where asked, pruned and without empty values.
+
+Texts after apimachinery pkg/runtime/serializer/json and encoding/json (`json: cannot unmarshal …`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from polong.kit.errors import BadRequest
+from polong.objects.schema import Type, type_of
+
+Json = dict[str, Any]
+Value = Any
+
+MAX_DEPTH = 200
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which of its keys were given twice."""
+
+    __slots__ = ("duplicates",)
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.duplicates: tuple[str, ...] = ()
+        if len(self) != len(pairs):
+            seen: set[str] = set()
+            self.duplicates = tuple(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+
+
+@dataclass
+class Decoded:
+    """`obj` is what the server keeps; `problems` what strict decoding would refuse: `unknown field "spec.foo"`."""
+
+    obj: Json
+    problems: list[str] = field(default_factory=list)
+
+
+def parse_json(text: bytes | str) -> Value:
+    """Any JSON document; objects remember duplicate keys. BadRequest in one line."""
+    try:
+        return json.loads(text, object_pairs_hook=_Object, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"cannot parse JSON: {error}") from None
+
+
+def _no_constant(name: str) -> Value:
+    raise ValueError(f"invalid character {name[0]!r} looking for beginning of value")
+
+
+class _Walk:
+    """One pass over a document along its type: copies what is known, notes what is not."""
+
+    def __init__(self, api_version: str, kind: str) -> None:
+        self._what = f'{kind} in version "{api_version.rpartition("/")[2]}" cannot be handled as a {kind}'
+        self.problems: list[str] = []
+
+    def wrong(self, got: str, where: str, wanted: str) -> BadRequest:
+        return BadRequest(f"{self._what}: json: cannot unmarshal {got} into Go {where} of type {wanted}")
+
+    def value(self, value: Value, kind: Type, path: str, owner: str, depth: int = 0) -> Value:
+        """A pruned copy; None where the value counts as absent."""
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"{self._what}: exceeded max depth")
+        if value is None:
+            return None
+        form = kind.kind
+        if form == "object":
+            return self._struct(value, kind, path, owner, depth)
+        if form == "array":
+            return self._list(value, kind, path, owner, depth)
+        if form == "map":
+            return self._map(value, kind, path, owner, depth)
+        return self._scalar(value, kind, path, owner)
+
+    def _struct(self, value: Value, kind: Type, path: str, owner: str, depth: int) -> Json:
+        if not isinstance(value, dict):
+            raise self.wrong(_got(value), _where(owner, path), _go_type(kind))
+        self._duplicates(value, path)
+        result: Json = {}
+        for name, child in value.items():
+            child_kind = kind.field(name)
+            child_path = f"{path}.{name}" if path else name
+            if child_kind is None:
+                self.problems.append(f'unknown field "{child_path}"')
+                continue
+            kept = self.value(child, child_kind, child_path, kind.short_name or owner, depth + 1)
+            # Go's omitempty: empty strings and lists are not there.
+            if kept is not None and not (kept in ("", []) and not isinstance(kept, bool)):
+                result[name] = kept
+        return result
+
+    def _list(self, value: Value, kind: Type, path: str, owner: str, depth: int) -> list[Value]:
+        if not isinstance(value, list):
+            raise self.wrong(_got(value), _where(owner, path), _go_type(kind))
+        element = kind.items()
+        if element is None:
+            return list(value)
+        result = []
+        for index, item in enumerate(value):
+            kept = self.value(item, element, f"{path}[{index}]", owner, depth + 1)
+            result.append(_zero(element) if kept is None else kept)
+        return result
+
+    def _map(self, value: Value, kind: Type, path: str, owner: str, depth: int) -> Json:
+        if not isinstance(value, dict):
+            raise self.wrong(_got(value), _where(owner, path), _go_type(kind))
+        self._duplicates(value, path)
+        result: Json = {}
+        for name, child in value.items():
+            element = kind.field(name)
+            if element is None:
+                result[name] = child
+                continue
+            kept = self.value(child, element, f"{path}.{name}" if path else name, owner, depth + 1)
+            result[name] = _zero(element) if kept is None else kept
+        return result
+
+    def _duplicates(self, value: Json, path: str) -> None:
+        for name in getattr(value, "duplicates", ()):
+            self.problems.append(f'duplicate field "{f"{path}.{name}" if path else name}"')
+
+    def _scalar(self, value: Value, kind: Type, path: str, owner: str) -> Value:
+        form = kind.kind
+        if form == "any":
+            return value
+        if form == "string" and isinstance(value, str):
+            return value
+        if form == "boolean" and isinstance(value, bool):
+            return value
+        if form == "integer" and _is_integer(value):
+            bits = 31 if kind.format == "int32" else 63
+            if -(2**bits) <= value < 2**bits:
+                return int(value)
+            raise self.wrong(f"number {value}", _where(owner, path), _go_type(kind))
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if form == "number" and number:
+            return value
+        if form == "int-or-string" and (isinstance(value, str) or _is_integer(value)):
+            return value
+        if form == "quantity" and (isinstance(value, str) or number):
+            return value if isinstance(value, str) else _number_text(value)
+        raise self.wrong(_got(value), _where(owner, path), _go_type(kind))
+
+
+def _is_integer(value: Value) -> bool:
+    return (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    )
+
+
+def _number_text(value: float) -> str:
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _zero(kind: Type) -> Value:
+    """What JSON null is, as an element of a list or a map."""
+    return {"string": "", "quantity": "0", "boolean": False, "integer": 0, "number": 0, "array": []}.get(kind.kind, {})
+
+
+def _got(value: Value) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, dict):
+        return "object"
+    if isinstance(value, list):
+        return "array"
+    return "string" if isinstance(value, str) else f"number {value}" if isinstance(value, float) else "number"
+
+
+def _where(owner: str, path: str) -> str:
+    bare = ".".join(part.partition("[")[0] for part in path.split("."))
+    return f"struct field {owner}.{bare}" if bare else "value"
+
+
+def _go_type(kind: Type) -> str:
+    if kind.kind == "array":
+        element = kind.items()
+        return "[]" + (_go_type(element) if element else "interface {}")
+    if kind.kind == "map":
+        element = kind.field("")
+        return "map[string]" + (_go_type(element) if element else "interface {}")
+    if kind.kind == "object":
+        package = kind.name.rpartition(".")[0].rpartition(".")[2]
+        return f"{package}.{kind.short_name}" if package else "struct"
+    named = {"boolean": "bool", "quantity": "resource.Quantity", "int-or-string": "intstr.IntOrString", "number": "float64"}
+    if kind.kind == "integer":
+        return kind.format or "int64"
+    return named.get(kind.kind, kind.kind)
+
+
+def decode_object(document: Value, api_version: str, kind: str) -> Decoded:
+    """The document as an object of this kind: pruned of unknown fields, which are listed. BadRequest for wrong types."""
+    if not isinstance(document, dict):
+        raise BadRequest(f"cannot decode {kind}: the body must be a JSON object")
+    given_version, given_kind = document.get("apiVersion") or api_version, document.get("kind") or kind
+    if given_version != api_version:
+        raise BadRequest(f"the API version in the data ({given_version}) does not match the expected API version ({api_version})")
+    if given_kind != kind:
+        raise BadRequest(f"the object provided is unrecognized (must be of type {kind}): it is a {given_kind}")
+    schema = type_of(api_version, kind)
+    walk = _Walk(api_version, kind)
+    obj = dict(document) if schema is None else walk.value(document, schema, "", kind)
+    obj["apiVersion"], obj["kind"] = api_version, kind
+    obj.setdefault("metadata", {})
+    return Decoded({"apiVersion": api_version, "kind": kind} | obj, walk.problems)
