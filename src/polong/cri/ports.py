@@ -2,53 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+# The values live below, so that the image store can name them; everybody else imports them from here.
+from polong.images.model import Image as Image
+from polong.images.model import ImageConfig as ImageConfig
+from polong.images.model import RegistryAuth as RegistryAuth
 from polong.kit.stdio import Reader, Stdio, TerminalSize, Writer
 
 Json = dict[str, Any]
 
 # --- images -----------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ImageConfig:
-    """The `config` of an OCI image configuration: data from outside, never merged with our own metadata."""
-
-    user: str = ""
-    env: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
-    working_dir: str = ""
-    stop_signal: str = ""
-    volumes: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Image:
-    """`id` is the digest of the configuration ("sha256:…"); tags and digests are fully qualified; `size` in bytes."""
-
-    id: str
-    repo_tags: tuple[str, ...]
-    repo_digests: tuple[str, ...]
-    size: int
-    config: ImageConfig
-
-
-@dataclass(frozen=True)
-class RegistryAuth:
-    """CRI's AuthConfig, as far as it is used."""
-
-    username: str = ""
-    password: str = ""
-    auth: str = ""
-    identity_token: str = ""
-    registry_token: str = ""
-    server_address: str = ""
 
 
 class ImageStore(Protocol):
