@@ -89,6 +89,10 @@ class ExecProcess(Protocol):
         """SIGKILL the process. Idempotent."""
         ...
 
+    async def aclose(self) -> None:
+        """After use, always: kill it where it still runs, close the streams. Idempotent. What it started in the background stays."""
+        ...
+
 
 class OciRuntime(Protocol):
     """crun, runc or any runtime of that command line. `bundle` holds config.json; ids are 64 hex digits."""

@@ -33,6 +33,9 @@ class Stats:
     working_set: int
     pids: int
     oom_kills: int
+    rss: int = 0
+    page_faults: int = 0
+    major_page_faults: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,15 @@ class Cgroups:
                 continue
             _write_limit(target, value)
 
+    def children(self, path: str) -> list[str]:
+        """All cgroups below it, in any hierarchy, deepest first."""
+        found: dict[str, None] = {}
+        for directory in self.directories(path):
+            for group in _walk(directory):
+                if group != directory:
+                    found[path.rstrip("/") + "/" + str(group.relative_to(directory))] = None
+        return sorted(found, key=lambda name: (-name.count("/"), name))
+
     def processes(self, path: str) -> list[int]:
         """Host pids in it and in all below, in any hierarchy."""
         found: set[int] = set()
@@ -200,13 +212,17 @@ class Cgroups:
         assert self.layout.unified is not None
         group = _below(self.layout.unified, path)
         memory = _number(group / "memory.current")
-        inactive = _keyed(group / "memory.stat").get("inactive_file", 0)
+        memory_stat = _keyed(group / "memory.stat")
+        inactive = memory_stat.get("inactive_file", 0)
         return Stats(
             cpu_ns=_keyed(group / "cpu.stat").get("usage_usec", 0) * 1000,
             memory=memory,
             working_set=max(0, memory - inactive),
             pids=_number(group / "pids.current"),
             oom_kills=_keyed(group / "memory.events").get("oom_kill", 0),
+            rss=memory_stat.get("anon", 0),
+            page_faults=memory_stat.get("pgfault", 0),
+            major_page_faults=memory_stat.get("pgmajfault", 0),
         )
 
     def _stats_v1(self, path: str) -> Stats:
@@ -214,13 +230,17 @@ class Cgroups:
             return _below(self.layout.controllers.get(controller, Path("/nonexistent")), path)
 
         memory = _number(group("memory") / "memory.usage_in_bytes")
-        inactive = _keyed(group("memory") / "memory.stat").get("total_inactive_file", 0)
+        memory_stat = _keyed(group("memory") / "memory.stat")
+        inactive = memory_stat.get("total_inactive_file", 0)
         return Stats(
             cpu_ns=_number(group("cpuacct") / "cpuacct.usage"),
             memory=memory,
             working_set=max(0, memory - inactive),
             pids=_number(group("pids") / "pids.current"),
             oom_kills=_keyed(group("memory") / "memory.oom_control").get("oom_kill", 0),
+            rss=memory_stat.get("total_rss", 0),
+            page_faults=memory_stat.get("total_pgfault", 0),
+            major_page_faults=memory_stat.get("total_pgmajfault", 0),
         )
 
 

@@ -76,6 +76,11 @@ class Process:
         """The exit status (128+n for signal n), None while it runs."""
         return self._done.result() if self._done.done() and not self._done.cancelled() else None
 
+    @property
+    def ended(self) -> asyncio.Future[int]:
+        """Done once the process has ended, with its exit status. To be looked at, not cancelled."""
+        return self._done
+
     async def wait(self) -> int:
         """Until the process itself has ended; its children may live on. Several may wait."""
         return await asyncio.shield(self._done)
@@ -164,6 +169,12 @@ def spawn(
     process.stdout = FdReader(next(pipes)) if stdout is PIPE else None
     process.stderr = FdReader(next(pipes)) if stderr is PIPE else None
     return process
+
+
+async def wait_for(child: Process, timeout: float) -> int:
+    """Its exit status; TimeoutError (and it still runs) after `timeout` seconds."""
+    async with asyncio.timeout(timeout):
+        return await child.wait()
 
 
 class _Pipe(Fd):
