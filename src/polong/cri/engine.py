@@ -1,0 +1,110 @@
+"""What every RPC works with: collaborators, tables, records. Built once, by `service.CriService`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from polong.cri.events import Events
+from polong.cri.kernel import Kernel
+from polong.cri.ports import ImageStore, Json, Network, OciRuntime, Supervisor
+from polong.cri.records.container import ContainerRecord
+from polong.cri.records.disk import RecordDir
+from polong.cri.records.sandbox import SandboxRecord
+from polong.cri.table import Container, Sandbox, Table
+from polong.kit.clock import Clock
+from polong.kit.errors import NotFound
+from polong.kit.tasks import Tasks
+from polong.oci.spec.model import Host
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A runtime handler (RuntimeClass): the OCI runtime and the supervisor that drives it."""
+
+    runtime: OciRuntime
+    supervisor: Supervisor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things live and what they start from.
+
+    `state_dir` survives a reboot (records), `run_dir` need not (bundles, sandboxes' files). `cgroup_parent` is the node's, absolute
+    below the mount of each hierarchy; sandboxes that name no parent get one there. `pause_root` is a directory holding /pause.
+    `seccomp_default` is RuntimeDefault's profile document, None where the host has no seccomp.
+    """
+
+    state_dir: Path
+    run_dir: Path
+    cgroup_parent: str
+    pause_root: Path
+    host: Host
+    seccomp_default: Json | None
+    version: str = "0"
+
+    def sandbox_dir(self, sandbox_id: str) -> Path:
+        return self.run_dir / "sandboxes" / sandbox_id
+
+    def container_dir(self, container_id: str) -> Path:
+        """Also its bundle."""
+        return self.run_dir / "bundles" / container_id
+
+
+@dataclass
+class Engine:
+    settings: Settings
+    images: ImageStore
+    handlers: Mapping[str, Handler]
+    network: Network
+    kernel: Kernel
+    clock: Clock
+    sandbox_records: RecordDir[SandboxRecord]
+    container_records: RecordDir[ContainerRecord]
+    table: Table = field(default_factory=Table)
+    events: Events = field(default_factory=Events)
+    tasks: Tasks = field(default_factory=lambda: Tasks("cri"))
+
+    def handler(self, name: str) -> Handler:
+        """By the name of a runtime handler, "" being the default; NotFound names the known ones."""
+        found = self.handlers.get(name)
+        if found is None:
+            known = ", ".join(sorted(each for each in self.handlers if each)) or "none but the default"
+            raise NotFound(f'no runtime for "{name}" is configured (known: {known})')
+        return found
+
+    def recorded(self) -> set[str]:
+        """Ids of everything that has a record, also of what could not be taken over."""
+        return self.sandbox_records.ids() | self.container_records.ids()
+
+    def now(self) -> int:
+        """Nanoseconds since the epoch."""
+        moment = self.clock.now()
+        return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
+
+    def save_sandbox(self, sandbox: Sandbox) -> None:
+        self.sandbox_records.save(sandbox.id, sandbox.record)
+
+    def save_container(self, container: Container) -> None:
+        self.container_records.save(container.id, container.record)
+
+    def close_processes(self) -> None:
+        """Let go of every process without touching it."""
+        held = [sandbox.pause for sandbox in self.table.sandboxes.values()]
+        for container in self.table.containers.values():
+            held += [container.main, container.conmon]
+        for process in held:
+            if process is not None:
+                process.close()
+
+
+def remove_tree(directory: Path) -> None:
+    """A directory of ours. Idempotent. Links are removed, never followed."""
+    shutil.rmtree(directory, ignore_errors=False, onerror=_ignore_missing)
+
+
+def _ignore_missing(_function: object, _path: object, info: tuple[type[BaseException], BaseException, object]) -> None:
+    if not isinstance(info[1], FileNotFoundError):
+        raise info[1]

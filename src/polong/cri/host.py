@@ -1,0 +1,185 @@
+"""The kernel, as `kernel.Kernel` asks for it: `polong.linux`, and a child for what must happen in another namespace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from polong.cri import dial
+from polong.cri.kernel import CgroupUsage, Kernel, Process
+from polong.kit.errors import Internal, Invalid, TooLarge, Unavailable
+from polong.linux import mounts, namespaces, paths, proc, process, syscalls
+from polong.linux.cgroups import Cgroups
+from polong.linux.flags import MNT, MS
+from polong.linux.pidfd import PidFd
+from polong.oci.spec.model import Device
+
+_REASON = "CreateContainerError"
+_NSENTER = "/usr/bin/nsenter"
+_DIAL_SECONDS = 15.0
+
+
+class HostProcess:
+    """`kernel.Process` over a pidfd."""
+
+    def __init__(self, handle: PidFd, start: int) -> None:
+        self._handle = handle
+        self._open = True
+        self._start = start
+
+    @property
+    def pid(self) -> int:
+        return self._handle.pid
+
+    @property
+    def start(self) -> int:
+        return self._start
+
+    @property
+    def alive(self) -> bool:
+        return self._open and not self._handle.ended()
+
+    async def ended(self) -> None:
+        await self._handle.wait()
+
+    def signal(self, number: int) -> None:
+        if self._open:
+            self._handle.send(number)
+
+    def close(self) -> None:
+        self._open = False
+        self._handle.close()
+
+
+class HostKernel:
+    """One a daemon. `cgroups` is shared with the OCI layer."""
+
+    def __init__(self, cgroups: Cgroups) -> None:
+        self._cgroups = cgroups
+
+    def boot_id(self) -> str:
+        return proc.boot_id()
+
+    def open_process(self, pid: int, start: int = 0) -> Process | None:
+        try:
+            handle = PidFd.open(pid)
+        except (ProcessLookupError, OverflowError, OSError):
+            return None
+        # After the open: from here on the number cannot change hands, so what is read is this process's.
+        found = proc.start_time(pid)
+        if found is None or handle.ended() or start not in (0, found):
+            handle.close()
+            return None
+        return HostProcess(handle, found)
+
+    def namespace_id(self, path: str) -> tuple[int, int] | None:
+        try:
+            found = namespaces.identity(path)
+        except OSError:
+            return None
+        return found.device, found.inode
+
+    async def kill_cgroup(self, cgroup: str, timeout: float) -> bool:
+        try:
+            await self._cgroups.kill(cgroup, timeout)
+        except Internal:
+            return False
+        return True
+
+    def oom_kills(self, cgroup: str) -> int:
+        stats = self._cgroups.stats(cgroup)
+        return 0 if stats is None else stats.oom_kills
+
+    def usage(self, cgroup: str) -> CgroupUsage | None:
+        stats = self._cgroups.stats(cgroup)
+        return None if stats is None else CgroupUsage(cpu=stats.cpu_ns, memory=stats.memory, working_set=stats.working_set)
+
+    def remove_cgroup(self, cgroup: str) -> None:
+        with contextlib.suppress(OSError):
+            self._cgroups.delete(cgroup)
+
+    def child_cgroups(self, cgroup: str) -> Sequence[str]:
+        found: set[str] = set()
+        for top in self._cgroups.directories(cgroup):
+            for directory, _, _ in os.walk(top):
+                if directory != str(top):
+                    found.add(f"{cgroup.rstrip('/')}/{Path(directory).relative_to(top)}")
+        return sorted(found, key=lambda path: (-path.count("/"), path))
+
+    def mount_shm(self, path: Path, size: int) -> None:
+        mounts.Tmpfs(str(path), size=size, mode=0o1777, flags=MS.NOSUID | MS.NODEV | MS.NOEXEC, source="shm").execute()
+
+    def unmount(self, path: Path) -> None:
+        # EINVAL: nothing is mounted there. ENOENT: it was never made.
+        with contextlib.suppress(OSError):
+            while True:
+                syscalls.umount2(str(path), MNT.DETACH)
+
+    def device(self, host_path: str, container_path: str, permissions: str) -> Device:
+        try:
+            info = Path(host_path).stat()
+        except OSError as error:
+            raise Invalid(f"cannot use device {host_path}: {error.strerror}", reason=_REASON) from error
+        kind = "c" if stat.S_ISCHR(info.st_mode) else "b" if stat.S_ISBLK(info.st_mode) else ""
+        if not kind:
+            raise Invalid(f"cannot use device {host_path}: it is no device node", reason=_REASON)
+        if not container_path.startswith("/") or set(permissions) - set("rwm"):
+            raise Invalid(f"cannot use device {host_path} as {container_path!r} with permissions {permissions!r}", reason=_REASON)
+        return Device(
+            path=container_path,
+            type=kind,
+            major=os.major(info.st_rdev),
+            minor=os.minor(info.st_rdev),
+            permissions=permissions,
+            mode=stat.S_IMODE(info.st_mode),
+            uid=info.st_uid,
+            gid=info.st_gid,
+        )
+
+    def read_in_root(self, root: Path, path: str, limit: int) -> str:
+        try:
+            with paths.Root.open(root) as top:
+                return top.read(path, limit, resolve=paths.IN_ROOT).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        except TooLarge as error:
+            raise Invalid(f"cannot read /{path} of the image: {error.message}", reason=_REASON) from error
+        except OSError as error:
+            raise Invalid(f"cannot read /{path} of the image: {error.strerror}", reason=_REASON) from error
+
+    async def connect(self, netns: str, port: int) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            enter = [_NSENTER, f"--net={netns}", "--"] if netns else []
+            command = [*enter, sys.executable, "-I", "-S", dial.__file__, str(port), str(theirs.fileno())]
+            result = await process.run(command, timeout=_DIAL_SECONDS, pass_fds=(theirs.fileno(),))
+            if result.code != 0:
+                raise Unavailable(f"cannot connect to port {port} of the Pod: {result.line()}")
+            return _received(ours, port)
+
+    def environment(self) -> Mapping[str, str]:
+        system = os.uname()
+        return {"kernel": system.release, "architecture": system.machine, "cgroups": self._cgroups.layout.kind}
+
+
+def _received(channel: socket.socket, port: int) -> socket.socket:
+    channel.setblocking(False)
+    try:
+        _, numbers, _, _ = socket.recv_fds(channel, 1, 1)
+    except BlockingIOError:
+        numbers = []
+    if not numbers:
+        raise Unavailable(f"cannot connect to port {port} of the Pod: the child that should connect sent nothing")
+    connection = socket.socket(fileno=numbers[0])
+    connection.setblocking(False)
+    os.set_inheritable(connection.fileno(), False)
+    return connection
+
+
+_kernel: type[Kernel] = HostKernel
+_process: type[Process] = HostProcess

@@ -1,0 +1,24 @@
+"""Further processes of a running container: the same user, rights, environment and namespaces as its main process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from polong.cri import bundles
+from polong.cri.engine import Engine
+from polong.cri.ports import ExecProcess
+from polong.cri.table import Container
+from polong.kit.errors import FailedPrecondition, Invalid
+from polong.oci.spec import process as process_spec
+
+
+async def start(engine: Engine, container: Container, command: Sequence[str], *, terminal: bool, stdin: bool) -> ExecProcess:
+    """FailedPrecondition with the runtime's own words where the command cannot be started."""
+    if not command:
+        raise Invalid("exec needs a command")
+    config = bundles.read(engine.settings.container_dir(container.id))
+    if config is None:
+        raise FailedPrecondition(f"container {container.id} has no bundle any more")
+    document = process_spec.for_exec(config, command, terminal=terminal)
+    runtime = engine.handler(container.record.handler).runtime
+    return await runtime.exec(container.id, document, stdin=stdin, cgroup=container.record.cgroup)

@@ -1,0 +1,1 @@
+"""What the service remembers of sandboxes and containers: facts on disk, states derived from them."""

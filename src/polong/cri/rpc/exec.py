@@ -1,0 +1,71 @@
+"""Exec: a command in a running container, on the client's streams."""
+
+from __future__ import annotations
+
+import asyncio
+
+from polong.cri import processes, streaming
+from polong.cri.engine import Engine
+from polong.cri.ports import ExecProcess
+from polong.criapi.wire import v1
+from polong.kit.errors import Invalid
+from polong.kit.stdio import Stdio
+from polong.kit.tasks import Tasks
+
+# After the command has ended: what it wrote is in the pipes, only a child left behind can keep them open.
+_DRAIN = 5.0
+# After the client has left: it got EOF or SIGHUP and may still tidy up.
+_AFTER_CLIENT = 2.0
+
+
+async def exec(engine: Engine, request: v1.ExecRequest, stdio: Stdio) -> int:  # noqa: A001 - the RPC's own name
+    """The exit code, once the output was written to the client."""
+    _check(request)
+    container = engine.table.running(request.container_id)
+    process = await processes.start(engine, container, list(request.cmd), terminal=request.tty, stdin=request.stdin)
+    streams = Tasks(f"exec in {container.id[:12]}")
+    ended = False
+    try:
+        outputs = _outputs(streams, request, process, stdio)
+        if stdio.stdin is not None and process.stdin is not None:
+            _ = streams.start(streaming.copy_then_close(stdio.stdin, process.stdin), "stdin")
+        if stdio.resize is not None and request.tty:
+            _ = streams.start(streaming.follow(stdio.resize, process.resize), "resize")
+        code = await process.wait()
+        ended = True
+        await streaming.within(_DRAIN, *outputs)
+        return code
+    finally:
+        if not ended:
+            await _leave(process)
+        await streams.aclose()
+        for writer in (stdio.stdout, stdio.stderr):
+            if writer is not None:
+                await writer.close()
+
+
+def _check(request: v1.ExecRequest) -> None:
+    if request.tty and request.stderr:
+        raise Invalid("tty and stderr cannot both be asked for: a terminal has one output")
+    if not (request.stdin or request.stdout or request.stderr):
+        raise Invalid("one of stdin, stdout or stderr must be asked for")
+
+
+def _outputs(streams: Tasks, request: v1.ExecRequest, process: ExecProcess, stdio: Stdio) -> list[asyncio.Task[None]]:
+    """What is not asked for is read too: a process must not block on a pipe that nobody empties."""
+    outputs = [streams.start(streaming.drain(process.stdout, stdio.stdout if request.stdout else None), "stdout")]
+    if process.stderr is not None:
+        outputs.append(streams.start(streaming.drain(process.stderr, stdio.stderr if request.stderr else None), "stderr"))
+    return outputs
+
+
+async def _leave(process: ExecProcess) -> None:
+    try:
+        if process.stdin is not None:
+            await process.stdin.close()
+        async with asyncio.timeout(_AFTER_CLIENT):
+            await process.wait()
+    except (TimeoutError, asyncio.CancelledError):
+        pass
+    finally:
+        process.kill()

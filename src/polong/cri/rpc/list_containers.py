@@ -1,0 +1,12 @@
+"""ListContainers."""
+
+from __future__ import annotations
+
+from polong.cri import filters, views
+from polong.cri.engine import Engine
+from polong.criapi.wire import v1
+
+
+async def list_containers(engine: Engine, request: v1.ListContainersRequest) -> v1.ListContainersResponse:
+    items = (views.container_item(each) for each in engine.table.containers.values())
+    return v1.ListContainersResponse(containers=[item for item in items if filters.container_matches(item, request.filter)])

@@ -1,0 +1,30 @@
+"""PodSandboxStatus. `verbose` adds what crictl inspectp shows: the host PID of /pause, the network namespace, the runtime's config."""
+
+from __future__ import annotations
+
+import json
+
+from polong.cri import bundles, views
+from polong.cri.engine import Engine
+from polong.criapi.wire import v1
+
+
+async def pod_sandbox_status(engine: Engine, request: v1.PodSandboxStatusRequest) -> v1.PodSandboxStatusResponse:
+    sandbox = engine.table.sandbox(request.pod_sandbox_id)
+    response = v1.PodSandboxStatusResponse(
+        status=views.sandbox_status(sandbox),
+        containers_statuses=[views.container_status(each) for each in engine.table.containers_of(sandbox.id)],
+        timestamp=engine.now(),
+    )
+    if request.verbose:
+        record = sandbox.record
+        info = {
+            "pid": record.pid if sandbox.ready else 0,
+            "processStatus": "running" if sandbox.ready else "stopped",
+            "message": record.message,
+            "netns": record.netns,
+            "runtimeHandler": record.handler,
+            "runtimeSpec": bundles.read(engine.settings.sandbox_dir(sandbox.id)),
+        }
+        response.info["info"] = json.dumps(info)
+    return response

@@ -1,0 +1,38 @@
+"""RemoveContainer: ends it by force where it runs, and leaves nothing of it but its log. Idempotent."""
+
+from __future__ import annotations
+
+import asyncio
+
+from polong.cri import notify, stopping
+from polong.cri.engine import Engine, remove_tree
+from polong.cri.parallel import every
+from polong.cri.table import Container
+from polong.criapi.wire import v1
+
+
+async def remove_container(engine: Engine, request: v1.RemoveContainerRequest) -> v1.RemoveContainerResponse:
+    container = engine.table.containers.get(request.container_id)
+    if container is not None:
+        await remove(engine, container)
+    return v1.RemoveContainerResponse()
+
+
+async def remove(engine: Engine, container: Container) -> None:
+    """The record goes last: whatever fails, a later try or a restart finds the rest."""
+    await stopping.stop(engine, container, 0)
+    async with container.changing:
+        if engine.table.containers.get(container.id) is not container:
+            return
+        record, handler = container.record, engine.handler(container.record.handler)
+        await every([engine.images.release_rootfs(container.id), handler.runtime.delete(container.id, force=True)])
+        handler.supervisor.forget(container.id)
+        await asyncio.to_thread(remove_tree, engine.settings.container_dir(container.id))
+        engine.kernel.remove_cgroup(record.cgroup)
+        engine.container_records.delete(container.id)
+        del engine.table.containers[container.id]
+        engine.table.release(container.id)
+        for process in (container.main, container.conmon):
+            if process is not None:
+                process.close()
+    notify.publish(engine, v1.CONTAINER_DELETED_EVENT, container.id, record.sandbox_id)

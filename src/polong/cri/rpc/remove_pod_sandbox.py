@@ -1,0 +1,41 @@
+"""RemovePodSandbox: stops it where it was not, removes its containers, leaves nothing. Idempotent."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+
+from polong.cri import notify
+from polong.cri.engine import Engine, remove_tree
+from polong.cri.parallel import every
+from polong.cri.rpc.remove_container import remove
+from polong.cri.rpc.stop_pod_sandbox import stop
+from polong.cri.table import Sandbox
+from polong.criapi.wire import v1
+
+
+async def remove_pod_sandbox(engine: Engine, request: v1.RemovePodSandboxRequest) -> v1.RemovePodSandboxResponse:
+    sandbox = engine.table.sandboxes.get(request.pod_sandbox_id)
+    if sandbox is not None:
+        await stop(engine, sandbox)
+        await every(remove(engine, container) for container in engine.table.containers_of(sandbox.id))
+        await _forget(engine, sandbox)
+    return v1.RemovePodSandboxResponse()
+
+
+async def _forget(engine: Engine, sandbox: Sandbox) -> None:
+    async with sandbox.changing:
+        if engine.table.sandboxes.get(sandbox.id) is not sandbox:
+            return
+        cgroup = posixpath.join(sandbox.record.cgroup_parent, sandbox.id)
+        await engine.kernel.kill_cgroup(cgroup, 10.0)
+        engine.kernel.remove_cgroup(cgroup)
+        if posixpath.basename(sandbox.record.cgroup_parent) == sandbox.id:
+            engine.kernel.remove_cgroup(sandbox.record.cgroup_parent)
+        await asyncio.to_thread(remove_tree, engine.settings.sandbox_dir(sandbox.id))
+        engine.sandbox_records.delete(sandbox.id)
+        del engine.table.sandboxes[sandbox.id]
+        engine.table.release(sandbox.id)
+        if sandbox.pause is not None:
+            sandbox.pause.close()
+    notify.publish(engine, v1.CONTAINER_DELETED_EVENT, sandbox.id, sandbox.id)

@@ -1,0 +1,13 @@
+"""StopContainer. Idempotent; calls beside each other join (see `polong.cri.stopping`)."""
+
+from __future__ import annotations
+
+from polong.cri import stopping
+from polong.cri.engine import Engine
+from polong.criapi.wire import v1
+
+
+async def stop_container(engine: Engine, request: v1.StopContainerRequest) -> v1.StopContainerResponse:
+    """`timeout` in seconds. A container that is not known is an error, as in other runtimes: the caller lists again."""
+    await stopping.stop(engine, engine.table.container(request.container_id), max(0, request.timeout))
+    return v1.StopContainerResponse()
