@@ -11,7 +11,12 @@ from typing import Any, Protocol
 from polong.images.model import Image as Image
 from polong.images.model import ImageConfig as ImageConfig
 from polong.images.model import RegistryAuth as RegistryAuth
+
+# Values of the parts below, which may not import this package; part of the interface all the same.
+from polong.cni.types import Attachment as Attachment
+from polong.cni.types import PortMapping as PortMapping
 from polong.kit.stdio import Reader, Stdio, TerminalSize, Writer
+from polong.oci.supervised import Supervised as Supervised
 
 Json = dict[str, Any]
 
@@ -52,14 +57,6 @@ class ImageStore(Protocol):
 
 
 # --- the OCI runtime ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Supervised:
-    """A created container: host PIDs of its conmon and of its main process."""
-
-    conmon_pid: int
-    pid: int
 
 
 class ExecProcess(Protocol):
@@ -152,23 +149,6 @@ class Supervisor(Protocol):
 
 
 # --- network ------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PortMapping:
-    """`protocol` is tcp, udp or sctp."""
-
-    host_port: int
-    container_port: int
-    protocol: str = "tcp"
-    host_ip: str = ""
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """The Pod's addresses, first the primary one; without prefix length."""
-
-    ips: tuple[str, ...]
 
 
 class Network(Protocol):

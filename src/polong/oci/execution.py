@@ -46,10 +46,11 @@ class TerminalWriter(FdWriter):
 class Exec:
     """A running (or ended) exec. `aclose` after use: it kills the process where it still runs and closes the streams."""
 
-    def __init__(self, runtime: process.Process, pid: int, scratch: Path, resize: Callable[[TerminalSize], None]) -> None:
+    def __init__(self, runtime: process.Process, pid: int, scratch: Path) -> None:
         self._runtime = runtime
         self._scratch = scratch
-        self._resize = resize
+        self._terminal: Fd | None = None
+        self._resized: Callable[[], None] = lambda: None
         self._pid = pid
         try:
             self._handle: PidFd | None = PidFd.open(pid)
@@ -59,9 +60,12 @@ class Exec:
         self._stdout: FdReader | None = runtime.stdout
         self._stderr: FdReader | None = runtime.stderr
 
-    def use_terminal(self, master: Fd) -> None:
-        copy = Fd(os.dup(master.fileno()))
-        self._stdin, self._stdout, self._stderr = TerminalWriter(copy), FdReader(master), None
+    def use_terminal(self, master: Fd, resized: Callable[[], None] = lambda: None) -> None:
+        """`resized` is called after each change of the size."""
+        # One descriptor each: a stream closes its own at the end, and its number may then be another file's.
+        self._stdin = TerminalWriter(Fd(os.dup(master.fileno())))
+        self._terminal = Fd(os.dup(master.fileno()))
+        self._stdout, self._stderr, self._resized = FdReader(master), None, resized
 
     @property
     def pid(self) -> int:
@@ -83,8 +87,11 @@ class Exec:
 
     def resize(self, size: TerminalSize) -> None:
         """Nothing where there is no terminal, or it is gone."""
+        if self._terminal is None:
+            return
         with suppress(OSError, ValueError):
-            self._resize(size)
+            _set_size(self._terminal.fileno(), size)
+            self._resized()
 
     async def wait(self) -> int:
         """The exit code. Output then ends soon, also where a child in the background holds it. FailedPrecondition where the kernel
@@ -112,6 +119,8 @@ class Exec:
         for stream in (self._stdin, self._stdout, self._stderr):
             if stream is not None:
                 stream.shut()
+        if self._terminal is not None:
+            self._terminal.close()
         await self._runtime.aclose(kill=self._runtime.code is None)
         if self._handle is not None:
             self._handle.close()
@@ -137,7 +146,7 @@ class Starter:
             async with asyncio.timeout(self._timeout):
                 if not document.get("terminal"):
                     runtime = self._spawn(container_id, directory, cgroup, [], stdin=process.PIPE if stdin else None)
-                    return Exec(runtime, await self._pid(runtime, directory), directory, lambda size: None)
+                    return Exec(runtime, await self._pid(runtime, directory), directory)
                 if self._launcher.name == "crun":
                     return await self._with_console_socket(container_id, directory, cgroup)
                 return await self._with_own_terminal(container_id, directory, cgroup)
@@ -175,8 +184,7 @@ class Starter:
             master: Fd | None = None
             try:
                 master = await self._receive(listener, runtime, directory)
-                terminal = master.fileno()
-                result = Exec(runtime, await self._pid(runtime, directory), directory, lambda size: _set_size(terminal, size))
+                result = Exec(runtime, await self._pid(runtime, directory), directory)
             except BaseException:
                 if master is not None:
                     master.close()
@@ -200,25 +208,20 @@ class Starter:
             return Fd(numbers[0])
 
     async def _with_own_terminal(self, container_id: str, directory: Path, cgroup: str) -> Exec:
-        master_number, slave_number = os.openpty()
-        master = Fd(master_number)
-        with Fd(slave_number) as slave:
+        master, slave_end = (Fd(number) for number in os.openpty())
+        with slave_end as slave:
             # Only the container's terminal shall echo and translate.
             tty.setraw(slave.fileno())
             runtime = self._spawn(container_id, directory, cgroup, ["--tty"], stdin=slave, output=slave)
 
-        def resize(size: TerminalSize) -> None:
-            _set_size(master_number, size)
-            # Our terminal is not the runtime's controlling one, so the kernel tells it nothing.
-            runtime.send(signal.SIGWINCH)
-
         try:
-            result = Exec(runtime, await self._pid(runtime, directory), directory, resize)
+            result = Exec(runtime, await self._pid(runtime, directory), directory)
         except BaseException:
             master.close()
             await runtime.aclose()
             raise
-        result.use_terminal(master)
+        # Our terminal is not the runtime's controlling one, so the kernel tells it nothing.
+        result.use_terminal(master, lambda: runtime.send(signal.SIGWINCH))
         return result
 
 
