@@ -60,9 +60,19 @@ class Writing:
 
 
 def writing_options(function: Any) -> Any:  # noqa: ANN401 - a decorator of a click callback
-    dry = optional("--dry-run", bare="client", default="none", choices=("none", "client", "server"), help="Do not store: check here (client) or there (server).")
+    dry = optional(
+        "--dry-run",
+        bare="client",
+        default="none",
+        choices=("none", "client", "server"),
+        help="Do not store: check here (client) or there (server).",
+    )
     check = optional(
-        "--validate", bare="strict", default="strict", choices=("strict", "warn", "ignore", "true", "false"), help="What unknown and duplicate fields mean."
+        "--validate",
+        bare="strict",
+        default="strict",
+        choices=("strict", "warn", "ignore", "true", "false"),
+        help="What unknown and duplicate fields mean.",
     )
     form = click.option("-o", "--output", "form", metavar="FORMAT", help="One of name|json|yaml|jsonpath=.")
     return dry(check(form(function)))

@@ -33,7 +33,9 @@ def label(target: Target, args: tuple[str, ...], overwrite: bool, all: bool, sel
     target.run(lambda api: _change(api, "labels", args, (overwrite, all, selector)))
 
 
-@command("annotate", help="Set or remove annotations.", examples="polong annotate pod nginx note='seen by me'\npolong annotate pod nginx note-")
+@command(
+    "annotate", help="Set or remove annotations.", examples="polong annotate pod nginx note='seen by me'\npolong annotate pod nginx note-"
+)
 @_options
 def annotate(target: Target, args: tuple[str, ...], overwrite: bool, all: bool, selector: str) -> None:  # noqa: A002
     target.run(lambda api: _change(api, "annotations", args, (overwrite, all, selector)))
@@ -88,5 +90,7 @@ async def _one(api: Api, change: tuple[str, dict[str, str | None], bool], select
         done = "unlabeled"
     if wanted:
         manager = "kubectl-label" if field == "labels" else "kubectl-annotate"
-        await api.patch(selection.resource.path(api.namespace, name), {"metadata": {field: wanted}}, [("fieldManager", manager)], kind=MERGE)
+        await api.patch(
+            selection.resource.path(api.namespace, name), {"metadata": {field: wanted}}, [("fieldManager", manager)], kind=MERGE
+        )
     click.echo(f"{resources.title(selection.resource)}/{name} {done}")

@@ -43,7 +43,10 @@ def parse(text: str | None) -> Format:
         body = path.read_text()
         return Format(kind.removesuffix("-file"), ",".join(body.split("\n")) if kind.startswith("custom") else body)
     if kind in {"jsonpath", "jsonpath-as-json", "custom-columns"} and not template:
-        raise Failure(f"{kind} format specified but no template given, such as -o {kind}=" + ("NAME:.metadata.name" if "custom" in kind else "{.metadata.name}"))
+        raise Failure(
+            f"{kind} format specified but no template given, such as -o {kind}="
+            + ("NAME:.metadata.name" if "custom" in kind else "{.metadata.name}")
+        )
     return Format(kind, template)
 
 

@@ -49,7 +49,7 @@ def load(name: str) -> click.Command | None:
     return _node(name) or _reading(name) or _work(name)
 
 
-def _node(name: str) -> click.Command | None:  # noqa: PLR0911 - one line a subcommand
+def _node(name: str) -> click.Command | None:
     match name:
         case "up":
             from polong.cli import up
@@ -83,7 +83,7 @@ def _node(name: str) -> click.Command | None:  # noqa: PLR0911 - one line a subc
             return None
 
 
-def _reading(name: str) -> click.Command | None:  # noqa: PLR0911
+def _reading(name: str) -> click.Command | None:
     match name:
         case "get":
             from polong.cli import get
@@ -121,7 +121,7 @@ def _reading(name: str) -> click.Command | None:  # noqa: PLR0911
             return None
 
 
-def _work(name: str) -> click.Command | None:  # noqa: PLR0911
+def _work(name: str) -> click.Command | None:
     match name:
         case "apply":
             from polong.cli import apply

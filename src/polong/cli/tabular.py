@@ -21,7 +21,7 @@ def align(text: str, *, minimum: int = 0, padding: int = 2) -> str:
     return "\n".join(out)
 
 
-def _format(lines: list[list[str]], first: int, end: int, widths: list[int], out: list[str], minimum: int, padding: int) -> None:  # noqa: PLR0913
+def _format(lines: list[list[str]], first: int, end: int, widths: list[int], out: list[str], minimum: int, padding: int) -> None:
     column = len(widths)
     at = first
     while at < end:

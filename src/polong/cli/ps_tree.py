@@ -1,0 +1,110 @@
+"""The tree of `ps`: pure. Processes of one PID namespace are one tree, drawn by parent; text from processes is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from polong.cli.escape import cell
+from polong.cli.tabular import Table
+
+Json = dict[str, Any]
+
+_COLUMNS = ("CONTAINER", "PID", "HOSTPID", "USER", "STAT", "CPU", "RSS", "COMMAND")
+_WIDE = (*_COLUMNS[:-1], "UID", "STARTED", "NAMESPACE", "COMMAND")
+POD = "<pod>"
+
+
+def render(items: Sequence[Json], *, wide: bool = False, headers: bool = True) -> list[str]:
+    """Lines of the table; several namespaces follow each other, an empty line between."""
+    table = Table(_WIDE if wide else _COLUMNS, headers=headers)
+    rows: list[list[object]] = []
+    breaks: set[int] = set()
+    for group in _namespaces(items):
+        breaks.add(len(rows))
+        rows += [_row(item, lead, wide) for item, lead in _walk(group)]
+    lines = table.lines(rows)
+    first = 1 if headers else 0
+    out = lines[:first]
+    for index, line in enumerate(lines[first:]):
+        if index and index in breaks:
+            out.append("")
+        out.append(line)
+    return out
+
+
+def _namespaces(items: Sequence[Json]) -> list[list[Json]]:
+    """Groups by PID namespace, in the order in which their first process comes."""
+    groups: dict[object, list[Json]] = {}
+    for item in items:
+        groups.setdefault(item.get("pidNamespace"), []).append(item)
+    return list(groups.values())
+
+
+def _walk(group: list[Json]) -> Iterable[tuple[Json, str]]:
+    """Depth first, children by PID; each with the drawing that stands before its command. A parent that is not shown makes a root."""
+    known = {item.get("hostPID") for item in group}
+    children: dict[object, list[Json]] = {}
+    for item in sorted(group, key=lambda found: _number(found.get("pid"))):
+        parent = item.get("parentHostPID")
+        children.setdefault(parent if parent in known and parent != item.get("hostPID") else None, []).append(item)
+    seen: set[object] = set()
+    stack: list[tuple[Json, str, str]] = [(item, "", "") for item in reversed(children.get(None, []))]
+    while stack:
+        item, lead, below = stack.pop()
+        if item.get("hostPID") in seen:
+            continue
+        seen.add(item.get("hostPID"))
+        yield item, lead
+        kids = children.get(item.get("hostPID"), [])
+        for index, kid in reversed(list(enumerate(kids))):
+            last = index == len(kids) - 1
+            stack.append((kid, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
+    yield from ((item, "") for item in group if item.get("hostPID") not in seen)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _row(item: Json, lead: str, wide: bool) -> list[object]:
+    cells: list[object] = [
+        item.get("container") or POD,
+        item.get("pid", ""),
+        item.get("hostPID", ""),
+        item.get("user") or item.get("uid", ""),
+        item.get("state", ""),
+        cpu(item.get("cpuSeconds")),
+        size(item.get("rssBytes")),
+    ]
+    if wide:
+        cells += [item.get("uid", ""), item.get("startTime") or "", item.get("pidNamespace") or ""]
+    return [*cells, lead + _command(item)]
+
+
+def _command(item: Json) -> str:
+    words = item.get("command") or []
+    text = " ".join(cell(word) for word in words) if words else f"[{cell(item.get('name', ''))}]"
+    marks = [mark for mark, key in (("exec", "executed"), ("orphan", "orphan"), ("zombie", "zombie")) if item.get(key)]
+    return f"{text}  ({', '.join(marks)})" if marks else text
+
+
+def cpu(seconds: object) -> str:
+    """`0:00.12`, minutes and seconds, as ps and top print CPU time; hours in front once there are any."""
+    if not isinstance(seconds, int | float):
+        return ""
+    minutes, rest = divmod(float(seconds), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
+
+
+def size(count: object) -> str:
+    """Bytes in the largest binary unit that leaves a whole part: 8K, 12.4M."""
+    if not isinstance(count, int | float):
+        return ""
+    value = float(count)
+    for unit in ("", "K", "M", "G"):
+        if value < 1024 or unit == "G":
+            return f"{value:.0f}{unit}" if value >= 10 or not unit or value == int(value) else f"{value:.1f}{unit}"
+        value /= 1024
+    return ""
