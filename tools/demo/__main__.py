@@ -45,7 +45,7 @@ def main() -> int:
 
 def run() -> None:
     say("starting a node")
-    say(node.up())
+    say(node.up().splitlines()[0])
     say("getting images")
     say(node.provide_images())
     polong("delete", "-f", str(EXAMPLE), "--ignore-not-found", "--grace-period=1")
