@@ -126,9 +126,16 @@ def plan(pod: Json, seen: Observation, memory: Memory, now: float) -> Plan:
     return _containers(pod, seen, memory, now)
 
 
+def _kill(pod: Json, container: Container, message: str = "") -> Kill | RemoveContainer:
+    """What was never started has nothing to stop: runtimes leave it created for ever."""
+    if container.state == "created":
+        return RemoveContainer(container.id)
+    return Kill(container.id, container.name, pods.grace_seconds(pod), message)
+
+
 def _down(pod: Json, seen: Observation) -> tuple[Stage, ...]:
-    """Everything stopped, nothing removed."""
-    kills = tuple(Kill(each.id, each.name, pods.grace_seconds(pod)) for each in seen.alive())
+    """Everything stopped, nothing removed but what never ran."""
+    kills = tuple(_kill(pod, each) for each in seen.alive())
     stops = tuple(StopSandbox(each.id) for each in seen.ready_sandboxes())
     return tuple(stage for stage in (kills, stops) if stage)
 
@@ -178,7 +185,7 @@ def _containers(pod: Json, seen: Observation, memory: Memory, now: float) -> Pla
     if sandbox is None:
         return Plan()
     policy = pods.restart_policy(pod)
-    kills: list[Kill] = []
+    kills: list[Action] = []
     starts: list[Start] = []
     waits: dict[str, Wait] = {}
     wakes: list[float] = []
@@ -211,17 +218,17 @@ def _containers(pod: Json, seen: Observation, memory: Memory, now: float) -> Pla
     return Plan(tuple(stage for stage in stages if stage), waits, min(wakes, default=None))
 
 
-def _misfits(pod: Json, container: Json, instances: list[Container], sandbox_id: str) -> list[Kill]:
+def _misfits(pod: Json, container: Json, instances: list[Container], sandbox_id: str) -> list[Action]:
     """Live instances that must go first: of an older spec, of another sandbox, superseded, or in a state that nobody knows."""
     wanted = container_hash(container)
-    kills = []
+    kills: list[Action] = []
     for place, each in enumerate(instances):
         if not each.alive:
             continue
         if place or each.sandbox_id != sandbox_id or each.state == "unknown":
-            kills.append(Kill(each.id, each.name, pods.grace_seconds(pod)))
+            kills.append(_kill(pod, each))
         elif each.spec_hash and each.spec_hash != wanted:
-            kills.append(Kill(each.id, each.name, pods.grace_seconds(pod), f"Container {each.name} definition changed, will be restarted"))
+            kills.append(_kill(pod, each, f"Container {each.name} definition changed, will be restarted"))
     return kills
 
 
@@ -246,10 +253,10 @@ def _start(name: str, latest: Container | None, memory: Memory, sandbox_id: str)
     return Start(name, latest.attempt + 1, sandbox_id, restart=True)
 
 
-def _strangers(pod: Json, seen: Observation) -> list[Kill]:
+def _strangers(pod: Json, seen: Observation) -> list[Action]:
     """Live containers that the spec does not name."""
     names = {each["name"] for each in pods.containers(pod)}
-    return [Kill(each.id, each.name, pods.grace_seconds(pod)) for each in seen.alive() if each.name not in names]
+    return [_kill(pod, each) for each in seen.alive() if each.name not in names]
 
 
 def _litter(seen: Observation) -> Stage:

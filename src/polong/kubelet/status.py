@@ -41,7 +41,7 @@ def pod_status(pod: Json, seen: Observation, known: Circumstances, now: datetime
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
     status |= _addresses(pod, old, seen, known)
-    status["conditions"] = _conditions(pod, old, seen, status, now)
+    status["conditions"] = _conditions(pod, old, seen, status, known.final, now)
     return status
 
 
@@ -65,10 +65,10 @@ def _addresses(pod: Json, old: Json, seen: Observation, known: Circumstances) ->
     return found
 
 
-def _conditions(pod: Json, old: Json, seen: Observation, status: Json, now: datetime) -> list[Json]:
+def _conditions(pod: Json, old: Json, seen: Observation, status: Json, final: bool, now: datetime) -> list[Json]:
     existing = [dict(each) for each in old.get("conditions") or ()]
     sandbox = seen.sandbox()
-    sandboxed = sandbox is not None and sandbox.ready and (bool(sandbox.ips) or pods.host_network(pod))
+    sandboxed = not final and sandbox is not None and sandbox.ready and (bool(sandbox.ips) or pods.host_network(pod))
     containers_ready = _containers_ready(status)
     fresh = [
         _condition("PodReadyToStartContainers", sandboxed),

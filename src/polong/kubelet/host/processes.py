@@ -212,9 +212,14 @@ def _item(told: Told, ticks: int, booted: float) -> Json:
         "cpuSeconds": round((stat.utime + stat.stime) / ticks, 2),
         "rssBytes": status.rss_kib * 1024,
         "threads": stat.threads,
-        "name": stat.comm,
-        "command": list(told.found.seen.command),
+        "name": _text(stat.comm),
+        "command": [_text(each) for each in told.found.seen.command],
         "executed": told.role == "exec",
         "orphan": told.role == "orphan",
         "zombie": told.zombie,
     }
+
+
+def _text(raw: str) -> str:
+    """Bytes that are no UTF-8 cannot stand in JSON."""
+    return raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

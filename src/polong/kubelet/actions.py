@@ -1,0 +1,225 @@
+"""Doing what a plan says: one method for each kind of action. Knows no order of things: that is the plan's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polong.criapi.wire import v1
+from polong.kit.clock import Clock
+from polong.kit.errors import Invalid, NotFound, PolongError
+from polong.kubelet import containers, logs
+from polong.kubelet.config import DnsConfig, KubeletConfig
+from polong.kubelet.containers import Surroundings
+from polong.kubelet.containerstatus import Problem
+from polong.kubelet.environment import Addresses
+from polong.kubelet.events import Recorder
+from polong.kubelet.host.cgroups import PodCgroups
+from polong.kubelet.images import ImageProblem, Images, LocalImage
+from polong.kubelet.observation import Container, Observation
+from polong.kubelet.plan import Kill, Start
+from polong.kubelet.ports import RuntimeService
+from polong.kubelet.resources import Machine
+from polong.kubelet.volumes import Volumes, removal, termination
+from polong.objects import pod as pods
+
+Json = dict[str, Any]
+
+_RETRY_CONFIG = 10.0
+_TAIL_LINES, _TAIL_BYTES = 80, 2_048
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a start went: no problem, or one with the seconds until the next try (None: the back-off decides)."""
+
+    problem: Problem | None = None
+    retry: float | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """What actions need to know of the machine."""
+
+    machine: Machine
+    ips: Sequence[str]
+    resolver: DnsConfig
+
+
+class Actions:
+    def __init__(
+        self,
+        config: KubeletConfig,
+        runtime: RuntimeService,
+        images: Images,
+        files: tuple[Volumes, PodCgroups],
+        recorder: Recorder,
+        clock: Clock,
+        node: Node,
+    ) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._images = images
+        self._volumes, self._cgroups = files
+        self._recorder = recorder
+        self._clock = clock
+        self._node = node
+
+    # --- sandbox ---------------------------------------------------------------------------------------------------------------
+
+    async def create_sandbox(self, pod: Json, attempt: int) -> None:
+        """Volumes and cgroup first, then the sandbox. Errors were recorded as FailedMount or FailedCreatePodSandBox."""
+        try:
+            _, cgroup = await _both(self._volumes.set_up(pod), self._cgroups.create(pod))
+        except PolongError as error:
+            self._recorder.pod(pod, error.reason or "FailedCreatePodSandBox", str(error), warning=True)
+            raise
+        dns = containers.dns_config(pod, self._node.resolver)
+        config = containers.sandbox_config(pod, attempt, dns=dns, logs=self._config.log_dir, cgroup_parent=cgroup)
+        Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+        handler = pods.spec(pod).get("runtimeClassName") or ""
+        try:
+            await self._runtime.run_pod_sandbox(v1.RunPodSandboxRequest(config=config, runtime_handler=handler))
+        except PolongError as error:
+            self._recorder.pod(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", warning=True)
+            raise
+
+    async def stop_sandbox(self, sandbox_id: str) -> None:
+        await self._runtime.stop_pod_sandbox(v1.StopPodSandboxRequest(pod_sandbox_id=sandbox_id))
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        await self._runtime.remove_pod_sandbox(v1.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id))
+
+    # --- containers ------------------------------------------------------------------------------------------------------------
+
+    async def images(self, pod: Json, starts: Sequence[Start]) -> Mapping[str, LocalImage | Outcome]:
+        """The image of each container, or why it cannot be had. May take long; cancelling it leaves the pulls running."""
+        wanted = [each for each in starts if not each.created]
+        found = await asyncio.gather(*(self._image(pod, each.name) for each in wanted))
+        return {each.name: image for each, image in zip(wanted, found, strict=True)}
+
+    async def _image(self, pod: Json, name: str) -> LocalImage | Outcome:
+        container = pods.find_container(pod, name)
+        assert container is not None
+        try:
+            return await self._images.ensure(pod, container)
+        except ImageProblem as error:
+            if error.reason != "ErrImageNeverPull":
+                self._recorder.pod(pod, "Failed", f"Error: {error.reason}", warning=True, container=name)
+            return Outcome(Problem(error.reason, str(error), self._clock.now()), error.retry)
+
+    async def start(
+        self, pod: Json, seen: Observation, starts: Sequence[Start], images: Mapping[str, LocalImage | Outcome]
+    ) -> Mapping[str, Outcome]:
+        """Create all side by side, start them in order: that is what can be seen of Kubernetes' one after the other."""
+        paths = await self._volumes.set_up(pod)
+        made = await asyncio.gather(*(self._create(pod, seen, each, images.get(each.name), paths) for each in starts))
+        outcomes: dict[str, Outcome] = {}
+        for each, result in zip(starts, made, strict=True):
+            outcomes[each.name] = result if isinstance(result, Outcome) else await self._start(pod, each, result)
+        return outcomes
+
+    async def _create(
+        self, pod: Json, seen: Observation, start: Start, image: LocalImage | Outcome | None, paths: Mapping[str, Path]
+    ) -> str | Outcome:
+        """The id of the container, or why there is none."""
+        if start.created:
+            return start.created
+        if not isinstance(image, LocalImage):
+            return image or Outcome()
+        container = pods.find_container(pod, start.name)
+        assert container is not None
+        try:
+            config = await self._configure(pod, container, seen, start, image, paths)
+        except (PolongError, OSError) as error:
+            return self._failed(pod, start, error, "CreateContainerConfigError")
+        # The runtime reads of the sandbox's configuration only where the logs are.
+        sandbox = v1.PodSandboxConfig(log_directory=str(self._config.log_dir / containers.log_directory(pod)))
+        sandbox.metadata.CopyFrom(v1.PodSandboxMetadata(name=pods.name(pod), uid=pods.uid(pod), namespace=pods.namespace(pod)))
+        request = v1.CreateContainerRequest(pod_sandbox_id=start.sandbox_id, config=config, sandbox_config=sandbox)
+        try:
+            answer = await self._runtime.create_container(request)
+        except Invalid as error:
+            return self._failed(pod, start, error, "CreateContainerConfigError")
+        except PolongError as error:
+            return self._failed(pod, start, error, "CreateContainerError")
+        self._recorder.pod(pod, "Created", f"Created container: {start.name}", container=start.name)
+        return answer.container_id
+
+    async def _configure(
+        self, pod: Json, container: Json, seen: Observation, start: Start, image: LocalImage, paths: Mapping[str, Path]
+    ) -> v1.ContainerConfig:
+        sandbox = next((each for each in seen.sandboxes if each.id == start.sandbox_id), None)
+        ips: Sequence[str] = sandbox.ips if sandbox is not None else ()
+        if pods.host_network(pod):
+            ips = self._node.ips
+        mounts = await self._volumes.mounts(pod, container, start.attempt, paths, ips)
+        around = Surroundings(
+            machine=self._node.machine,
+            addresses=Addresses(ips, self._node.ips),
+            seccomp_profiles=self._config.root_dir / "seccomp",
+            mounts=mounts,
+            image_ref=image.ref,
+            image_user=image.user,
+        )
+        return containers.container_config(pod, container, start.attempt, around)
+
+    async def _start(self, pod: Json, start: Start, container_id: str) -> Outcome:
+        try:
+            await self._runtime.start_container(v1.StartContainerRequest(container_id=container_id))
+        except PolongError as error:
+            return self._failed(pod, start, error, "RunContainerError")
+        self._recorder.pod(pod, "Started", f"Started container {start.name}", container=start.name)
+        return Outcome()
+
+    def _failed(self, pod: Json, start: Start, error: Exception, reason: str) -> Outcome:
+        reason = getattr(error, "reason", "") or reason
+        self._recorder.pod(pod, "Failed", f"Error: {error}", warning=True, container=start.name)
+        final = reason == "RunContainerError" and pods.restart_policy(pod) == "Never"
+        return Outcome(Problem(reason, str(error), self._clock.now(), final), None if reason == "RunContainerError" else _RETRY_CONFIG)
+
+    async def kill(self, pod: Json, kill: Kill) -> None:
+        self._recorder.pod(pod, "Killing", kill.message or f"Stopping container {kill.name}", container=kill.name)
+        with suppress(NotFound):
+            await self._runtime.stop_container(v1.StopContainerRequest(container_id=kill.id, timeout=kill.grace))
+
+    async def remove_container(self, container_id: str) -> None:
+        await self._runtime.remove_container(v1.RemoveContainerRequest(container_id=container_id))
+
+    # --- what is left ----------------------------------------------------------------------------------------------------------
+
+    def message(self, pod: Json, container: Container) -> str:
+        """The termination message of an instance that has ended."""
+        spec = pods.find_container(pod, container.name) or {}
+        limit = min(termination.MESSAGE_BYTES, termination.POD_BYTES // max(len(pods.containers(pod)), 1))
+        text = self._volumes.message(pods.uid(pod), container.name, container.attempt, limit)
+        fallback = spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
+        if not text and fallback and container.exit_code != 0 and container.reason not in ("ContainerCannotRun", "StartError"):
+            text = logs.tail_text(self._config.log_dir, self.log_path(pod, container), _TAIL_LINES, _TAIL_BYTES)
+        return text
+
+    @staticmethod
+    def log_path(pod: Json, container: Container) -> str:
+        """Below the log root."""
+        return f"{containers.log_directory(pod)}/{containers.log_path(container.name, container.attempt)}"
+
+    async def clean(self, pod: Json, seen: Observation) -> None:
+        """Everything of a Pod that has stopped: containers, sandboxes, files, cgroup, logs. Idempotent."""
+        await asyncio.gather(*(self.remove_container(each.id) for each in seen.containers))
+        await asyncio.gather(*(self.remove_sandbox(each.id) for each in seen.sandboxes))
+        uid = pods.uid(pod)
+        await _both(self._volumes.remove(uid), self._cgroups.remove(uid))
+        await asyncio.to_thread(removal.remove, self._config.log_dir / containers.log_directory(pod))
+
+
+async def _both(first: Any, second: Any) -> tuple[Any, Any]:  # noqa: ANN401 - two awaitables of any kind
+    """Both run to their end, whatever the other does: nothing half-made goes on behind the caller's back."""
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results[0], results[1]
