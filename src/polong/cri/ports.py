@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-# The values live below, so that the image store can name them; everybody else imports them from here.
+# The values live below, so that the parts that make them can name them; everybody else imports them from here.
+from polong.cni.types import Attachment as Attachment
+from polong.cni.types import PortMapping as PortMapping
 from polong.images.model import Image as Image
 from polong.images.model import ImageConfig as ImageConfig
 from polong.images.model import RegistryAuth as RegistryAuth
-
-# Values of the parts below, which may not import this package; part of the interface all the same.
-from polong.cni.types import Attachment as Attachment
-from polong.cni.types import PortMapping as PortMapping
 from polong.kit.stdio import Reader, Stdio, TerminalSize, Writer
 from polong.oci.supervised import Supervised as Supervised
 
