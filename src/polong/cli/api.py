@@ -5,7 +5,8 @@ Every error of the server arrives as `kit.errors`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from polong.client.rest import Client
@@ -51,19 +52,19 @@ class Api:
         async with await self.client.raw(call) as answer:
             return await answer.json()
 
-    async def chunks(self, call: Call) -> AsyncIterator[bytes]:
+    async def chunks(self, call: Call) -> AsyncGenerator[bytes, None]:
         """The body of a 2xx in pieces."""
         async with await self.client.raw(call) as answer:
             async for chunk in answer.chunks():
                 yield chunk
 
-    async def lines(self, call: Call) -> AsyncIterator[Json]:
+    async def lines(self, call: Call) -> AsyncGenerator[Json, None]:
         """A stream of JSON documents."""
         async with await self.client.raw(call) as answer:
             async for item in answer.events():
                 yield item
 
-    async def watch(self, path: str, query: Query, *, accept: str | None = None) -> AsyncIterator[Json]:
+    async def watch(self, path: str, query: Query, *, accept: str | None = None) -> AsyncGenerator[Json, None]:
         """Events `{type, object}` without end: resumes where the server ended the watch. Gone where the revision was forgotten."""
         pairs = dict(query)
         version = pairs.pop("resourceVersion", "")
@@ -74,13 +75,14 @@ class Api:
                 [*pairs.items(), ("watch", "true"), ("resourceVersion", version), ("allowWatchBookmarks", "true")],
                 {"accept": accept} if accept else {},
             )
-            async for event in self.lines(call):
-                obj = event.get("object") or {}
-                if event.get("type") == "ERROR":
-                    raise error_of(int(obj.get("code") or 500), obj)
-                version = _revision(obj) or version
-                if event.get("type") != "BOOKMARK":
-                    yield event
+            async with aclosing(self.lines(call)) as events:
+                async for event in events:
+                    obj = event.get("object") or {}
+                    if event.get("type") == "ERROR":
+                        raise error_of(int(obj.get("code") or 500), obj)
+                    version = _revision(obj) or version
+                    if event.get("type") != "BOOKMARK":
+                        yield event
             if not version:
                 raise Gone("the watch ended")
 

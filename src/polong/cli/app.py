@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -43,7 +43,7 @@ class _Group(click.Group):
     help="Kubernetes Pods on one Linux machine. `polong up`, then use kubectl, or the same words here: `alias kubectl=polong`.",
 )
 @group_options
-def cli(**_flags: Any) -> None:
+def cli(**_flags: object) -> None:
     pass
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -38,7 +38,7 @@ class Writing:
     field_manager: str
     dry_run: str = "none"
     validate: str = "strict"
-    form: output.Format = output.Format()
+    form: output.Format = field(default_factory=output.Format)
 
     def query(self) -> list[tuple[str, str]]:
         level = {"strict": "Strict", "true": "Strict", "warn": "Warn", "ignore": "Ignore", "false": "Ignore"}[self.validate]
@@ -177,8 +177,8 @@ async def _change(api: Api, item: Manifest, where: tuple[Resource, str, str], st
     noted = ((current.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION)
     if noted is None:
         click.echo(
-            f"Warning: resource {resources.plural(resource)}/{name} is missing the {ANNOTATION} annotation which is required by polong apply. "
-            "The missing annotation will be patched automatically.",
+            f"Warning: resource {resources.plural(resource)}/{name} is missing the {ANNOTATION} annotation "
+            "which is required by polong apply. The missing annotation will be patched automatically.",
             err=True,
         )
     patch, kind = three_way(_decode(noted), modified, current)
@@ -207,11 +207,11 @@ def _decode(noted: str | None) -> Json:
 def three_way(original: Json, modified: Json, current: Json) -> tuple[Json, str]:
     """The patch from `current` to `modified` that also deletes what `original` had; strategic where the schema knows the kind."""
     from polong.objects import strategic_merge
-    from polong.objects.schema import SCHEMA
+    from polong.objects.schema import type_of
 
-    gvk = (modified["apiVersion"], modified["kind"])
-    if SCHEMA.knows(*gvk):
-        return strategic_merge.three_way(original, modified, current, SCHEMA.of(*gvk)), STRATEGIC
+    known = type_of(modified["apiVersion"], modified["kind"])
+    if known is not None:
+        return strategic_merge.three_way(original, modified, current, known), STRATEGIC
     return merge_three_way(original, modified, current), MERGE
 
 

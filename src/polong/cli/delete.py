@@ -50,7 +50,8 @@ def delete(target: Target, what: tuple[str, ...], filenames: tuple[str, ...], re
 
 
 async def _delete(api: Api, what: tuple[str, ...], files: list[manifests.Manifest], flags: dict[str, Any]) -> None:
-    chosen, missing = await _chosen(api, what, files, flags)
+    chosen = await _chosen(api, what, files, flags)
+    missing: list[NotFound] = []
     body = _options(flags)
     if flags["force"]:
         click.echo(
@@ -101,12 +102,13 @@ def _options(flags: dict[str, Any]) -> Json:
 
 async def _chosen(
     api: Api, what: tuple[str, ...], files: list[manifests.Manifest], flags: dict[str, Any]
-) -> tuple[list[tuple[Resource, str, str]], list[NotFound]]:
+) -> list[tuple[Resource, str, str]]:
+    """(resource, namespace, name) of each object that is meant."""
     if files:
         return [
             (resource, item.object.get("metadata", {}).get("namespace") or api.namespace, item.object.get("metadata", {}).get("name", ""))
             for item, resource in [(item, await resources.for_object(api, item.object)) for item in files]
-        ], []
+        ]
     found: list[tuple[Resource, str, str]] = []
     for selection in await resources.select(api, what):
         resource = selection.resource
@@ -120,7 +122,7 @@ async def _chosen(
         query = [(key, value) for key, value in (("labelSelector", flags["selector"]), ("fieldSelector", flags["field_selector"])) if value]
         listing = await api.get(resource.path("" if flags["all_namespaces"] else api.namespace), query)
         found += [(resource, item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in listing.get("items") or []]
-    return found, []
+    return found
 
 
 async def _gone(api: Api, going: list[tuple[Resource, Json]], timeout: float) -> None:

@@ -114,7 +114,7 @@ def _commands(text: Text, container: Json) -> None:
 
 
 def _state(text: Text, title: str, state: Json) -> None:
-    kind, body = next(iter(state.items()), ("waiting", {}))
+    kind, body = next(iter(state.items()), ("waiting", Json()))
     text.line(2, f"{title}:\t{kind.title()}")
     if body.get("reason"):
         text.line(3, f"Reason:\t{body['reason']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import click
@@ -24,7 +25,7 @@ def parse(text: str) -> float:
     return sign * sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A click type around `parse`."""
 
     name = "TIME"
@@ -56,7 +57,7 @@ def _two(whole: int, big: int, small: int, names: str) -> str:
     return f"{whole // big}{names[0]}" + (f"{rest}{names[1]}" if rest else "")
 
 
-_STEPS = (
+_STEPS: tuple[tuple[int, Callable[[int], str]], ...] = (
     (2 * _MINUTE, lambda s: f"{s}s"),
     (10 * _MINUTE, lambda s: _two(s, _MINUTE, 1, "ms")),
     (3 * _HOUR, lambda s: f"{s // _MINUTE}m"),

@@ -41,9 +41,12 @@ class FromServer(Exception):  # noqa: N818 - a decoration of the server's answer
 
 def explain(error: BaseException) -> str:
     """One line (several where the server gave several causes), for standard error."""
-    doing = ""
     if isinstance(error, FromServer):
-        error, doing = error.error, error.doing
+        return _of(error.error, error.doing)
+    return _of(error, "")
+
+
+def _of(error: BaseException, doing: str) -> str:
     if isinstance(error, errors.Invalid):
         return _invalid(error)
     if isinstance(error, errors.Unavailable) and not getattr(error, "status", None):

@@ -1,4 +1,4 @@
-"""kubectl's flag grammar on top of click: `--wait=false`, `--dry-run` with an optional value, `-o=yaml`, and the flags that find the API."""
+"""kubectl's flag grammar on top of click (`--wait=false`, a bare `--dry-run`, `-o=yaml`), and the flags that find the API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Flag(click.Option):
 class _Optional(click.Option):
     """An option whose value may be left out (pflag's NoOptDefVal); then it is `bare`."""
 
-    def __init__(self, *args: Any, bare: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, bare: str, **kwargs: Any) -> None:  # noqa: ANN401 - click's own
         self.bare = bare
         super().__init__(*args, **kwargs)
 
@@ -75,7 +75,7 @@ class Command(click.Command):
         return super().parse_args(ctx, _normalise(self.get_params(ctx), args))
 
 
-def command(name: str, *, help: str, examples: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:  # noqa: A002
+def command(name: str, *, help: str, examples: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:  # noqa: A002, ANN401
     """Declare a subcommand: one sentence of help, and examples printed as they stand."""
     text = f"{help}\n\n\b\nExamples:\n" + "\n".join("  " + line for line in examples.strip("\n").splitlines())
     context = {"help_option_names": ["-h", "--help"], **settings.pop("context_settings", {})}
@@ -103,12 +103,14 @@ def api_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags that find the API; the function gets them as one `Target` in its first argument."""
 
     @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the command takes
         from polong.cli.target import Target
 
         found = {name: kwargs.pop(name) for name in API_NAMES}
         above = click.get_current_context().find_root().params
-        merged = {name: above.get(name) if value in (None, "0") and above.get(name) else value for name, value in found.items()}
+        merged: dict[str, Any] = {
+            name: above.get(name) if value in (None, "0") and above.get(name) else value for name, value in found.items()
+        }
         return function(Target(**merged), *args, **kwargs)
 
     decorated = wrapper

@@ -177,7 +177,7 @@ async def _export(api: Api, names: tuple[str, ...], file: str | None) -> None:
         return
     temporary = Path(file + ".part")
     try:
-        with temporary.open("wb") as stream:
+        with temporary.open("wb") as stream:  # noqa: ASYNC230 - only the writes may be slow, and they run in threads
             async for chunk in api.chunks(call):
                 await asyncio.to_thread(stream.write, chunk)
         temporary.rename(file)

@@ -44,7 +44,7 @@ def annotate(target: Target, args: tuple[str, ...], overwrite: bool, all: bool, 
 def split(args: tuple[str, ...]) -> tuple[list[str], dict[str, str | None]]:
     """Resource arguments and changes (None removes)."""
     changes: dict[str, str | None] = {}
-    what = []
+    what: list[str] = []
     for arg in args:
         key, equals, value = arg.partition("=")
         if equals:

@@ -10,7 +10,7 @@ from pathlib import Path
 from polong.cli.errors import Failure
 from polong.cli.node import NodeDir
 
-_POOL = ipaddress.ip_network("10.244.0.0/16")
+_POOL = ipaddress.IPv4Network("10.244.0.0/16")
 _ROUTES = Path("/proc/net/route")
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

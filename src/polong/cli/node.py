@@ -97,5 +97,5 @@ def stop(pid: int, signum: signal.Signals, timeout: float) -> bool:
 def require_root() -> None:
     if os.geteuid() != 0:
         raise Failure(
-            "polong needs root: it makes namespaces, mounts and cgroups; run it as root, or with sudo (kubectl and the reading commands do not need it)"
+            "this needs root: it makes namespaces, mounts and cgroups; run it as root or with sudo (kubectl needs only the kubeconfig)"
         )

@@ -1,4 +1,4 @@
-"""Which subcommands there are, in the order and sections of `polong --help`, and where each one lives. Only the one that runs is imported."""
+"""Which subcommands there are, in the order of `polong --help`, and where each one lives. Only the one that runs is imported."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ async def _ask(api: Api) -> Json:
         phase = (pod.get("status") or {}).get("phase") or "Unknown"
         phases[phase] = phases.get(phase, 0) + 1
     conditions = (nodes[0].get("status") or {}).get("conditions") or [] if nodes else []
-    ready = next((item for item in conditions if item.get("type") == "Ready"), {})
+    ready: Json = next((item for item in conditions if item.get("type") == "Ready"), {})
     info = (nodes[0].get("status") or {}).get("nodeInfo") or {} if nodes else {}
     return {
         "node": nodes[0]["metadata"]["name"] if nodes else "",

@@ -156,3 +156,7 @@ def streams(*, stdin: bool, terminal: bool, nudge: bool = False, detach: Callabl
         resize=sizes(nudge=nudge) if terminal else None,
         tty=terminal,
     )
+
+
+def both_terminals() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,7 +33,7 @@ polong up --root /tmp/node2 --port 6444 --runtime runc
 """
 
 
-def node_options(function):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 - a decorator of click callbacks
+def node_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """What a node is told at its start, by `up` and by `serve`."""
     for option in (
         click.option(

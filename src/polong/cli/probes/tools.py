@@ -35,7 +35,7 @@ def runtime(host: Host) -> Iterator[Finding]:
     numbers = tuple(int(part or 0) for part in version.groups())
     if name and numbers < _SOUND[name]:
         sound = ".".join(map(str, _SOUND[name]))
-        means = f"releases before {sound} have published holes; the engine vets root file systems and passes no descriptors, which closes the known ones"
+        means = f"releases before {sound} have published holes; the engine closes those known by vetting what it gives to the runtime"
         yield Finding("OCI runtime", "warn", f"{line} ({path})", means, f"install {name} {sound} or newer")
     else:
         yield Finding("OCI runtime", "ok", f"{line} ({path})")
