@@ -124,8 +124,8 @@ class ContentStore:
         self.path(digest).unlink(missing_ok=True)
 
     def digests(self) -> Iterator[Digest]:
-        for name in os.listdir(self._blobs):
-            yield Digest(name)
+        for path in self._blobs.iterdir():
+            yield Digest(path.name)
 
     def require_space(self) -> None:
         status = os.statvfs(self.ingest)

@@ -1,0 +1,48 @@
+"""Small durable JSON records: written beside and renamed, checked when read; a damaged one is set aside, never fatal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+_VERSION = 1
+_log = logging.getLogger(__name__)
+
+
+def write(path: Path, value: Json) -> None:
+    """Durable on return."""
+    body = json.dumps(value, sort_keys=True)
+    text = json.dumps({"version": _VERSION, "sha256": hashlib.sha256(body.encode()).hexdigest(), "value": value}, sort_keys=True, indent=1)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+        stream.write(text + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read(path: Path) -> Json | None:
+    """None where there is none, or a damaged one (which is renamed to NAME.damaged, and logged)."""
+    try:
+        document = json.loads(path.read_bytes())
+        value = document["value"]
+        if document["version"] != _VERSION or document["sha256"] != hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest():
+            raise ValueError("checksum or version does not match")
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        _log.warning("record %s is damaged and set aside: %s", path, error)
+        path.rename(path.with_name(f"{path.name}.damaged"))
+        return None
+    return value if isinstance(value, dict) else None
