@@ -1,0 +1,87 @@
+"""`polong ps`: every process of a Pod with its owner, checked against what the kernel says."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.cluster import Client, busybox, eventually, nginx, pod
+
+
+def listed(polong: Client, name: str) -> Any:
+    return json.loads(polong("ps", name, "-o", "json"))
+
+
+def flat(found: Any) -> list[dict[str, Any]]:
+    """All entries that look like processes, wherever the tree holds them."""
+    if isinstance(found, list):
+        return [each for item in found for each in flat(item)]
+    if isinstance(found, dict):
+        below = [each for value in found.values() for each in flat(value)]
+        return ([found] if "hostPID" in found else []) + below
+    return []
+
+
+def test_a_shared_pod_is_one_tree_with_owners(polong: Client) -> None:
+    polong.apply(pod("tree", nginx(), busybox("shell", "sleep 1000"), shareProcessNamespace=True))
+    try:
+        polong.ready("tree")
+        text = polong("ps", "tree")
+        for words in ("/pause", "nginx: master process", "nginx: worker process", "sleep 1000"):
+            assert words in text
+        found = flat(listed(polong, "tree"))
+        for each in found:
+            status = Path(f"/proc/{each['hostPID']}/status").read_text()
+            (numbers,) = [line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")]
+            assert str(each["pid"]) == numbers[-1]
+        owners = {each["command"].split(":")[0]: each.get("container") for each in found}
+        assert owners["nginx"] == "nginx"
+        assert owners["sleep 1000"] == "shell"
+    finally:
+        polong.delete("tree")
+
+
+def test_an_isolated_pod_has_a_pid_1_for_each_container(polong: Client) -> None:
+    polong.apply(pod("trees", busybox("one", "exec sleep 1001"), busybox("two", "exec sleep 1002")))
+    try:
+        polong.ready("trees")
+        found = flat(listed(polong, "trees"))
+        assert {each["container"] for each in found if each["pid"] == 1 and each.get("container")} >= {"one", "two"}
+    finally:
+        polong.delete("trees")
+
+
+def test_what_a_container_leaves_behind_dies_with_its_main_process(polong: Client) -> None:
+    """Shared namespace: the kernel does not do it, the node must; the sibling does not notice."""
+    script = "(sleep 4242 &) ; (sleep 4242 &) ; sleep 2; exit 0"
+    polong.apply(pod("leftover", busybox("app", script), busybox("peer", "sleep 1000"), shareProcessNamespace=True, restartPolicy="Never"))
+    try:
+        eventually(lambda: any("4242" in each["command"] for each in flat(listed(polong, "leftover"))), "the leftovers to start")
+        peer = [each["hostPID"] for each in flat(listed(polong, "leftover")) if each.get("container") == "peer"]
+
+        def ended() -> bool:
+            states = polong.json("get", "pod", "leftover")["status"]["containerStatuses"]
+            return any(each["name"] == "app" and "terminated" in each["state"] for each in states)
+
+        eventually(ended, "app to end")
+        left = flat(listed(polong, "leftover"))
+        assert not [each for each in left if "4242" in each["command"]]
+        assert [each["hostPID"] for each in left if each.get("container") == "peer"] == peer
+        os.kill(peer[0], 0)
+    finally:
+        polong.delete("leftover")
+
+
+def test_orphans_are_reaped_by_pause(polong: Client) -> None:
+    polong.apply(pod("orphans", busybox("app", "sleep 1000"), shareProcessNamespace=True))
+    try:
+        polong.ready("orphans")
+        polong("exec", "orphans", "--", "sh", "-c", "for i in 1 2 3 4 5; do (sleep 0.1 &); done")
+        eventually(
+            lambda: not [each for each in flat(listed(polong, "orphans")) if "sleep 0.1" in each["command"] or each.get("state") == "Z"],
+            "no zombie",
+        )
+    finally:
+        polong.delete("orphans")
