@@ -6,10 +6,10 @@ Texts after pkg/registry/core/pod/strategy.go (validateContainer) and pkg/apis/c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from polong.api.paths import is_true
+from polong.api.streaming.wanted import Wanted
 from polong.kit.errors import BadRequest
 from polong.objects import pod as pods
 
@@ -26,10 +26,7 @@ class StreamTarget:
     pod: Json
     container: str = ""
     command: tuple[str, ...] = ()
-    stdin: bool = False
-    stdout: bool = False
-    stderr: bool = False
-    tty: bool = False
+    wanted: Wanted = field(default_factory=Wanted)
     ports: tuple[int, ...] = ()
 
 
@@ -55,15 +52,12 @@ def stream_target(kind: str, pod: Json, query: Sequence[tuple[str, str]]) -> Str
     if kind == "portforward":
         return StreamTarget(kind, pod, ports=_ports(query))
     options = dict(reversed(list(query)))
-    stdin, stdout, stderr, tty = (is_true(options.get(name, "")) for name in ("stdin", "stdout", "stderr", "tty"))
     command = tuple(value for name, value in query if name == "command")
     if kind == "exec" and not command:
         raise BadRequest("you must specify at least one command for the container")
-    if not (stdin or stdout or stderr):
-        raise BadRequest("you must specify at least 1 of stdin, stdout, stderr")
+    wanted = Wanted.from_query(options)
     container = choose_container(pod, options.get("container", ""))
-    # With a terminal there is one output: the kernel joins both.
-    return StreamTarget(kind, pod, container, command if kind == "exec" else (), stdin, stdout, stderr and not tty, tty)
+    return StreamTarget(kind, pod, container, command if kind == "exec" else (), wanted)
 
 
 def _ports(query: Sequence[tuple[str, str]]) -> tuple[int, ...]:
