@@ -1,0 +1,226 @@
+"""The Pod network of one node (`cri.ports.Network`): a bridge of its own, host-local addresses, one masquerade rule.
+
+Everything host-wide carries the node's id: bridge `pl<id>`, nftables table `polong-<id>`. Addresses and attachments are kept in the
+node's state directory, pinned network namespaces in its run directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from polong.cni import config, nftables, result
+from polong.cni.attachments import Attached, Attachments
+from polong.cni.invoke import PLUGIN_DIRS, Plugins
+from polong.cni.types import Attachment, PortMapping
+from polong.kit.errors import Unavailable
+from polong.linux import namespaces, process
+
+Json = dict[str, Any]
+_log = logging.getLogger(__name__)
+_REASON = "NetworkNotReady"
+_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_INTERFACES = Path("/sys/class/net")
+_PLUGINS = ("bridge", "host-local", "loopback")
+_TOOLS = {"ip": "iproute2", "nft": "nftables"}
+_DELETE_ATTEMPTS = 4
+_COMMAND_TIMEOUT = 20.0
+
+
+class PodNetwork:
+    """`state_dir` is persistent, `run_dir` need not be; both are this node's alone."""
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        pod_cidr: str,
+        state_dir: Path,
+        run_dir: Path,
+        plugin_dirs: Sequence[Path] = PLUGIN_DIRS,
+        timeout: float = 30.0,
+    ) -> None:
+        """Invalid where the id or the range is none. Touches nothing on the host but its own directories."""
+        self._plan = config.plan(node_id, pod_cidr, state_dir / "ipam")
+        self._plugins = Plugins(plugin_dirs, timeout=timeout)
+        self._attachments = Attachments(state_dir / "attachments")
+        self._pins = run_dir / "netns"
+        self._forward_record = state_dir / "ip_forward.was"
+        # Two runs of iptables at once wait for each other's lock, and now and then fail.
+        self._portmap = asyncio.Lock()
+
+    async def setup(self) -> None:
+        """Bridge, masquerade rule, ip_forward; idempotent. Unavailable, in one line, where the host lacks something, or the range is
+        in use."""
+        if missing := self._missing():
+            raise Unavailable(missing, reason=_REASON)
+        await self._check_overlap()
+        bridge = self._plan.bridge
+        if not (_INTERFACES / bridge).exists():
+            # Made here, not by the plugin: two plugins that make it at once fail.
+            await self._command("ip", "link", "add", bridge, "type", "bridge")
+        await self._command("ip", "link", "set", bridge, "up")
+        await self._command("ip", "address", "replace", self._plan.gateway, "dev", bridge)
+        await self._command("nft", "-f", "-", stdin=nftables.ruleset(self._plan))
+        self._enable_forwarding()
+        self._drop_stray_leases()
+
+    def _missing(self) -> str:
+        plugins = [name for name in _PLUGINS if self._plugins.find(name) is None]
+        if plugins:
+            return f"network plugin{'s' if len(plugins) > 1 else ''} {', '.join(plugins)} missing: install containernetworking-plugins"
+        tools = [package for tool, package in _TOOLS.items() if shutil.which(tool, path=process.PATH) is None]
+        return f"install {' and '.join(tools)}: Pod networks need it" if tools else ""
+
+    async def _check_overlap(self) -> None:
+        output = await self._command("ip", "-json", "-4", "address", "show")
+        for link in json.loads(output or "[]"):
+            for address in link.get("addr_info", []):
+                network = ipaddress.IPv4Interface(f"{address['local']}/{address['prefixlen']}").network
+                if link["ifname"] != self._plan.bridge and network.overlaps(self._plan.subnet):
+                    raise Unavailable(
+                        f"pod network {self._plan.subnet} overlaps with {network} of interface {link['ifname']}: choose another pod CIDR",
+                        reason=_REASON,
+                    )
+
+    def _enable_forwarding(self) -> None:
+        if _FORWARD.read_text(encoding="ascii").strip() != "0":
+            return
+        self._forward_record.write_text("0", encoding="ascii")
+        try:
+            _FORWARD.write_text("1", encoding="ascii")
+        except OSError as error:
+            self._forward_record.unlink(missing_ok=True)
+            raise Unavailable(f"cannot switch on net.ipv4.ip_forward: {error.strerror}; Pods need it to reach other networks") from error
+        _log.warning("net.ipv4.ip_forward was 0 and is now 1: Pods need it to reach other networks")
+
+    def _drop_stray_leases(self) -> None:
+        """Addresses whose sandbox is not attached, nor being attached: left by a crash between plugin and record."""
+        known = self._attachments.ids()
+        for lease in (self._plan.ipam_dir / self._plan.name).glob("*.*.*.*"):
+            with suppress(OSError):
+                owner = lease.read_text(encoding="utf-8", errors="replace").split("\n")[0].strip()
+                if owner not in known:
+                    lease.unlink()
+
+    async def _command(self, *words: str, stdin: str = "") -> str:
+        program = shutil.which(words[0], path=process.PATH)
+        if program is None:
+            raise Unavailable(f"install {_TOOLS[words[0]]}: Pod networks need it", reason=_REASON)
+        ended = await process.run([program, *words[1:]], timeout=_COMMAND_TIMEOUT, stdin=stdin.encode())
+        if ended.code != 0:
+            raise Unavailable(f"cannot set up the Pod network: {words[0]} {' '.join(words[1:4])}: {ended.line()}", reason=_REASON)
+        return ended.stdout.decode("utf-8", "replace")
+
+    def _pin(self, sandbox_id: str) -> Path:
+        return self._pins / sandbox_id
+
+    async def create_namespace(self, sandbox_id: str) -> Path:
+        """A network namespace of the sandbox, pinned; its path."""
+        path = self._pin(sandbox_id)
+        await namespaces.pin_network(path)
+        return path
+
+    async def attach(self, sandbox_id: str, *, name: str, namespace: str, uid: str, ports: Sequence[PortMapping]) -> Attachment:
+        """CNI ADD of the chain, and loopback up. Where one fails, what was done is undone (the record stays where that fails too)."""
+        attached = Attached(
+            sandbox_id,
+            str(self._pin(sandbox_id)),
+            config.arguments(namespace, name, uid, sandbox_id),
+            tuple(config.chain(self._plan, ports)),
+        )
+        self._attachments.put(attached)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._plugins.add(config.loopback(), _target(attached, "lo")))
+                added = group.create_task(self._add(attached))
+            document = added.result()
+            addresses = result.attachment(document)
+            self._attachments.put(Attached(sandbox_id, attached.netns, attached.args, attached.chain, document))
+        except BaseException as error:
+            with suppress(Unavailable):
+                await asyncio.shield(self.detach(sandbox_id))
+            if isinstance(error, BaseExceptionGroup):
+                raise _first(error) from None
+            raise
+        return addresses
+
+    async def _add(self, attached: Attached) -> Json:
+        document: Json = {}
+        for plugin in attached.chain:
+            ready = {**plugin, "prevResult": document} if document else plugin
+            if plugin["type"] == "portmap":
+                async with self._portmap:
+                    document = await self._plugins.add(ready, _target(attached))
+            else:
+                document = await self._plugins.add(ready, _target(attached))
+        return document
+
+    async def detach(self, sandbox_id: str) -> None:
+        """CNI DEL in reverse; idempotent, also for sandboxes of an earlier run. Unavailable after some attempts: try again later."""
+        attached = self._attachments.get(sandbox_id)
+        if attached is None:
+            self._attachments.remove(sandbox_id)
+            return
+        if not namespaces.is_pinned(Path(attached.netns)):
+            # Gone with a reboot: plugins then still give back addresses and rules.
+            attached = Attached(sandbox_id, "", attached.args, attached.chain, attached.result)
+        for plugin in reversed(attached.chain):
+            ready = {**plugin, "prevResult": attached.result} if attached.result else plugin
+            await self._delete(ready, attached)
+        self._attachments.remove(sandbox_id)
+
+    async def _delete(self, plugin: Json, attached: Attached) -> None:
+        for attempt in range(_DELETE_ATTEMPTS):
+            try:
+                if plugin["type"] == "portmap":
+                    async with self._portmap:
+                        return await self._plugins.delete(plugin, _target(attached))
+                return await self._plugins.delete(plugin, _target(attached))
+            except Unavailable as error:
+                # iptables on nftables now and then says "CHAIN_DEL failed (Device or resource busy)", and works the next time.
+                if attempt == _DELETE_ATTEMPTS - 1:
+                    raise
+                _log.warning("%s; trying again", error)
+                await asyncio.sleep(0.05 * 4**attempt)
+
+    async def delete_namespace(self, sandbox_id: str) -> None:
+        """Idempotent."""
+        namespaces.unpin(self._pin(sandbox_id))
+
+    async def ready(self) -> str:
+        """Empty where Pods can be attached; else what is missing, in one line."""
+        if missing := self._missing():
+            return missing
+        if not (_INTERFACES / self._plan.bridge).exists():
+            return f"bridge {self._plan.bridge} is missing: the node makes it when it starts"
+        if _FORWARD.read_text(encoding="ascii").strip() == "0":
+            return "net.ipv4.ip_forward is 0: Pods cannot reach other networks; set it to 1"
+        return ""
+
+    async def teardown(self) -> None:
+        """Undo `setup`. Idempotent. ip_forward goes back to what it was, unless another node's bridge still needs it."""
+        with suppress(Unavailable):
+            await self._command("nft", "-f", "-", stdin=nftables.removal(self._plan))
+        if (_INTERFACES / self._plan.bridge).exists():
+            await self._command("ip", "link", "delete", self._plan.bridge)
+        others = [path for path in _INTERFACES.glob("pl*") if (path / "bridge").exists()]
+        if self._forward_record.exists() and not others:
+            _FORWARD.write_text(self._forward_record.read_text(encoding="ascii"), encoding="ascii")
+            self._forward_record.unlink()
+
+
+def _target(attached: Attached, interface: str = "eth0") -> Json:
+    return {"container": attached.sandbox_id, "netns": attached.netns, "ifname": interface, "args": attached.args}
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
