@@ -199,7 +199,7 @@ class Unpacker:
                 found = os.fstat(source.fileno())
                 if not stat.S_ISREG(found.st_mode):
                     break
-                        with Fd(self._make(parent, name, lambda: os.open(name, _CREATE, 0o600, dir_fd=parent.fileno()))) as fd:
+                with Fd(self._make(parent, name, lambda: os.open(name, _CREATE, 0o600, dir_fd=parent.fileno()))) as fd:
                     while os.copy_file_range(source.fileno(), fd.fileno(), 1 << 30):
                         pass
                     os.fchown(fd.fileno(), found.st_uid, found.st_gid)
