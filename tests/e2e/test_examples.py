@@ -23,7 +23,7 @@ def test_isolated(polong: Client, example: str) -> None:
     with polong.terminal("attach", "-it", example, "-c", "shell") as terminal:
         terminal.send("\r")
         terminal.until_prompt()
-        assert [(each.pid, each.command) for each in processes(terminal.command("ps ax"))][0] == (1, "sh")
+        assert [(each.pid, each.command) for each in processes(terminal.command("ps ax")) if each.pid == 1] == [(1, "sh")]
 
 
 @pytest.mark.parametrize("example", ["log-sidecar"], indirect=True)
@@ -45,7 +45,7 @@ def test_log_sidecar_follows_and_rotates(polong: Client, example: str) -> None:
 def test_shell_less_is_looked_into_from_its_side_car(polong: Client, example: str) -> None:
     assert polong.try_("exec", example, "-c", "web", "--", "sh").returncode != 0
     debug = ("exec", example, "-c", "debug", "--")
-    server = [each for each in processes(polong(*debug, "ps", "ax")) if each.command.startswith("/httpd")][0]
+    (server,) = (each for each in processes(polong(*debug, "ps", "ax")) if each.command.startswith("/httpd"))
     assert server.user == "1000"
     assert polong(*debug, "cat", f"/proc/{server.pid}/root/www/index.html") == "one static program, no shell\n"
     assert polong(*debug, "wget", "-qO-", "http://127.0.0.1:8080/") == "one static program, no shell\n"

@@ -16,7 +16,7 @@ from tests.e2e.cluster import Client, busybox, eventually, nginx, pod
 pytestmark = pytest.mark.kubectl
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def web(each_kubectl: Client) -> Iterator[str]:
     """A shared Pod: nginx, and a busybox with a terminal that counts in its log."""
     name = f"web-{each_kubectl.program.name.replace('kubectl.', '').replace('.', '-')}"

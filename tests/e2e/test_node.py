@@ -32,8 +32,16 @@ def daemon_pid(node: Node) -> int:
     return int((node.root / "lock").read_text().split()[0])
 
 
-def container_pids(client: Client, name: str) -> list[str]:
-    return [line for line in client("exec", name, "--", "ps", "ax").splitlines() if "ps ax" not in line]
+def identities(client: Client, name: str) -> tuple[str, list[tuple[str, int]]]:
+    """What must not change: the Pod's UID, its containers and how often each was restarted."""
+    found = client.json("get", "pod", name)
+    return found["metadata"]["uid"], [(each["containerID"], each["restartCount"]) for each in found["status"]["containerStatuses"]]
+
+
+def lasting(client: Client, name: str) -> list[str]:
+    """Lines of `ps` for the processes that live as long as the Pod."""
+    lines = client("exec", name, "-c", "count", "--", "ps", "ax").splitlines()
+    return [line for line in lines if line.endswith(("/pause", "sleep 1000"))]
 
 
 def host_traces(node: Node) -> list[str]:
@@ -61,25 +69,15 @@ def test_sigkill_of_the_daemon_loses_nothing(other: Node) -> None:
     script = "i=0; while sleep 0.1; do i=$((i+1)); echo $i; done"
     polong.apply(pod("survivor", busybox("count", script), busybox("peer", "sleep 1000"), shareProcessNamespace=True))
     polong.ready("survivor")
-    before = polong.json("get", "pod", "survivor")
-    main = [
-        line for line in polong("exec", "survivor", "-c", "count", "--", "ps", "ax").splitlines() if "sleep 1000" in line or "pause" in line
-    ]
+    before, processes = identities(polong, "survivor"), lasting(polong, "survivor")
+    assert len(processes) == 2
     os.kill(daemon_pid(other), signal.SIGKILL)
     eventually(lambda: polong.try_("get", "pods").returncode != 0, "the daemon to be gone", 10)
     time.sleep(0.5)  # log lines written while nobody watches are the point
     polong("up")
     polong.ready("survivor")
-    after = polong.json("get", "pod", "survivor")
-    assert after["metadata"]["uid"] == before["metadata"]["uid"]
-    identities = [
-        [(each["containerID"], each["restartCount"]) for each in found["status"]["containerStatuses"]] for found in (before, after)
-    ]
-    assert identities[0] == identities[1]
-    still = [
-        line for line in polong("exec", "survivor", "-c", "count", "--", "ps", "ax").splitlines() if "sleep 1000" in line or "pause" in line
-    ]
-    assert still == main
+    assert identities(polong, "survivor") == before
+    assert lasting(polong, "survivor") == processes
     numbers = [int(line) for line in polong("logs", "survivor", "-c", "count").split()]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) > 8
