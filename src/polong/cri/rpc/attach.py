@@ -25,6 +25,7 @@ async def attach(engine: Engine, request: v1.AttachRequest, stdio: Stdio) -> Non
         stdout=stdio.stdout if request.stdout or request.tty else None,
         stderr=stdio.stderr if request.stderr else None,
         resize=stdio.resize if request.tty else None,
+        tty=request.tty,
     )
     streams = Tasks(f"attach to {container.id[:12]}")
     try:

@@ -88,6 +88,8 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
     config = await asyncio.to_thread(_config, engine, sandbox, container, image, rootfs, wanted)
     bundles.write(directory, config)
     undo.note("processes", lambda: _ended(engine, container))
+    if record.log_path:
+        Path(record.log_path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     supervised = await handler.supervisor.create(
         container.id,
         directory,

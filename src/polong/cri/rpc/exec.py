@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from polong.cri import processes, streaming
 from polong.cri.engine import Engine
 from polong.cri.ports import ExecProcess
 from polong.criapi.wire import v1
-from polong.kit.errors import Invalid
+from polong.kit.errors import Invalid, PolongError
 from polong.kit.stdio import Stdio
 from polong.kit.tasks import Tasks
 
@@ -39,6 +40,7 @@ async def exec(engine: Engine, request: v1.ExecRequest, stdio: Stdio) -> int:  #
         if not ended:
             await _leave(process)
         await streams.aclose()
+        await process.aclose()
         for writer in (stdio.stdout, stdio.stderr):
             if writer is not None:
                 await writer.close()
@@ -60,12 +62,9 @@ def _outputs(streams: Tasks, request: v1.ExecRequest, process: ExecProcess, stdi
 
 
 async def _leave(process: ExecProcess) -> None:
-    try:
-        if process.stdin is not None:
-            await process.stdin.close()
+    """The client has gone: its process gets the end of its input, or its terminal's hangup, and a moment to heed it."""
+    if process.stdin is not None:
+        await process.stdin.close()
+    with contextlib.suppress(TimeoutError, PolongError):
         async with asyncio.timeout(_AFTER_CLIENT):
             await process.wait()
-    except (TimeoutError, asyncio.CancelledError):
-        pass
-    finally:
-        process.kill()

@@ -38,6 +38,6 @@ async def exec_sync(engine: Engine, request: v1.ExecSyncRequest) -> v1.ExecSyncR
     except TimeoutError:
         raise DeadlineExceeded(f"command timed out: {' '.join(request.cmd)[:200]!r} timed out after {request.timeout}s") from None
     finally:
-        if process is not None:
-            process.kill()
         await readers.aclose()
+        if process is not None:
+            await process.aclose()

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from polong.cri import seccomp
+from polong.criapi.wire import v1
+from polong.kit.errors import Invalid
+
+DEFAULT = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
+Profile = v1.SecurityProfile
+
+
+def chosen(kind: int, reference: str = "", *, privileged: bool = False) -> object:
+    return seccomp.chosen(Profile(profile_type=kind, localhost_ref=reference), privileged=privileged, runtime_default=DEFAULT)
+
+
+def test_nothing_said_is_runtime_default() -> None:
+    found = seccomp.chosen(Profile(), privileged=False, runtime_default=DEFAULT)
+    assert isinstance(found, dict)
+    assert found["defaultAction"] == "SCMP_ACT_ERRNO"
+
+
+def test_unconfined_only_where_it_was_asked_for_or_privileged() -> None:
+    assert chosen(Profile.Unconfined) is None
+    assert chosen(Profile.RuntimeDefault, privileged=True) is None
+
+
+def test_a_localhost_profile_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "p.json"
+    file.write_text('{"defaultAction": "SCMP_ACT_LOG"}')
+    assert chosen(Profile.Localhost, str(file)) == {"defaultAction": "SCMP_ACT_LOG"}
+
+
+def test_a_localhost_profile_that_cannot_be_had_is_never_unconfined(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "big.json").write_text(" " * (2 << 20))
+    os.mkfifo(tmp_path / "fifo")
+    names = ["missing.json", "bad.json", "list.json", "deep.json", "big.json", "fifo", ""]
+    for reference in ["", "relative.json", f"{tmp_path}/../x", "/a\0b", *(str(tmp_path / name) for name in names)]:
+        with pytest.raises(Invalid) as error:
+            chosen(Profile.Localhost, reference)
+        assert error.value.reason == "CreateContainerError"
