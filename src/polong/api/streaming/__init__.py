@@ -2,12 +2,13 @@
 
 Each `serve_*` negotiates, upgrades, serves to the end and leaves nothing running. Before the upgrade they raise `kit.errors` (to be
 answered as an ordinary Status); whatever fails later is told on the session's error channel. Authorisation and the checks of the Pod
-come before, in `podstreams`.
+come before.
 """
 
 from polong.api.streaming.attach import serve_attach
 from polong.api.streaming.exec import serve_exec
 from polong.api.streaming.logs import serve_log_websocket
 from polong.api.streaming.portforward import serve_portforward
+from polong.api.streaming.wanted import Wanted
 
-__all__ = ["serve_attach", "serve_exec", "serve_log_websocket", "serve_portforward"]
+__all__ = ["Wanted", "serve_attach", "serve_exec", "serve_log_websocket", "serve_portforward"]

@@ -6,20 +6,20 @@ from typing import Any
 
 from aiohttp import web
 
-from polong.api.podstreams import StreamTarget
 from polong.api.ports import Node
 from polong.api.streaming.remote import serve
+from polong.api.streaming.wanted import Wanted
 from polong.kit.stdio import Stdio
 from polong.remotecommand.channels import success
 
 Json = dict[str, Any]
 
 
-async def serve_attach(request: web.BaseRequest, node: Node, target: StreamTarget) -> web.StreamResponse:
+async def serve_attach(request: web.BaseRequest, node: Node, pod: Json, container: str, wanted: Wanted) -> web.StreamResponse:
     """As serve_exec; ends with Success, for attach knows no exit code."""
 
     async def run(stdio: Stdio) -> Json:
-        await node.attach(target.pod, target.container, stdio)
+        await node.attach(pod, container, stdio)
         return success()
 
-    return await serve(request, target, run)
+    return await serve(request, wanted, run)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
-from polong.api.podstreams import StreamTarget
 from polong.api.ports import Node
 from polong.api.streaming.remote import serve
+from polong.api.streaming.wanted import Wanted
 from polong.kit.stdio import Stdio
 from polong.remotecommand.channels import exit_status
 
 Json = dict[str, Any]
 
 
-async def serve_exec(request: web.BaseRequest, node: Node, target: StreamTarget) -> web.StreamResponse:
-    """Run target.command. BadRequest (before the upgrade) where the request asks for no known protocol."""
+async def serve_exec(
+    request: web.BaseRequest, node: Node, pod: Json, container: str, command: Sequence[str], wanted: Wanted
+) -> web.StreamResponse:
+    """Run `command`. BadRequest (before the upgrade) where the request asks for no known protocol."""
 
     async def run(stdio: Stdio) -> Json:
-        return exit_status(await node.exec(target.pod, target.container, target.command, stdio))
+        return exit_status(await node.exec(pod, container, command, stdio))
 
-    return await serve(request, target, run)
+    return await serve(request, wanted, run)

@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import logging
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
-from polong.api.podstreams import StreamTarget
 from polong.api.ports import Node
 from polong.api.streaming import spdy, websocket
 from polong.api.streaming.spdy import CREATION_SECONDS, Link, Stream
@@ -33,25 +33,25 @@ _log = logging.getLogger(__name__)
 _SPDY_VERSIONS = ("portforward.k8s.io",)
 
 
-async def serve_portforward(request: web.BaseRequest, node: Node, target: StreamTarget) -> web.StreamResponse:
-    """Forward until the client leaves. target.ports is for the legacy channels alone."""
+async def serve_portforward(request: web.BaseRequest, node: Node, pod: Json, ports: Sequence[int]) -> web.StreamResponse:
+    """Forward until the client leaves. `ports` (of the query) is for the legacy channels alone."""
     kind = upgrade_of(request)
     if kind == "websocket":
         if channels.PORT_FORWARD_TUNNEL in websocket.offered(request):
-            return await _serve_tunnel(request, node, target)
-        return await _serve_channels(request, node, target)
+            return await _serve_tunnel(request, node, pod)
+        return await _serve_channels(request, node, pod, ports)
     if kind != "spdy/3.1":
         raise errors.BadRequest("unable to upgrade: the request must ask for websocket or SPDY/3.1")
     version = spdy.negotiate(request, _SPDY_VERSIONS)
     async with spdy.take_over(request, version) as (link, response):
-        await Forwarder(link, node, target.pod).serve()
+        await Forwarder(link, node, pod).serve()
     return response
 
 
-async def _serve_tunnel(request: web.BaseRequest, node: Node, target: StreamTarget) -> web.StreamResponse:
+async def _serve_tunnel(request: web.BaseRequest, node: Node, pod: Json) -> web.StreamResponse:
     socket = await websocket.accept(request, channels.PORT_FORWARD_TUNNEL, max_message=16 * 1024 * 1024)
     try:
-        await Forwarder(Link(_Tunnel(socket)), node, target.pod).serve()
+        await Forwarder(Link(_Tunnel(socket)), node, pod).serve()
     finally:
         await websocket.close(socket)
     return socket
@@ -147,22 +147,22 @@ async def connect(node: Node, pod: Json, port: int, stdio: Stdio) -> str:
     return ""
 
 
-async def _serve_channels(request: web.BaseRequest, node: Node, target: StreamTarget) -> web.StreamResponse:
-    if not target.ports:
+async def _serve_channels(request: web.BaseRequest, node: Node, pod: Json, ports: Sequence[int]) -> web.StreamResponse:
+    if not ports:
         raise errors.BadRequest("query parameter ports is required")
-    if len(target.ports) > MAX_PORTS:
+    if len(ports) > MAX_PORTS:
         raise errors.BadRequest(f"at most {MAX_PORTS} ports can be forwarded at a time")
     protocol = websocket.negotiate(request, channels.PORT_FORWARD)
     socket = await websocket.accept(request, protocol.name)
-    pipes = [Pipe() for _ in target.ports]
+    pipes = [Pipe() for _ in ports]
     tasks = Tasks("port-forward")
     try:
-        for number, port in enumerate(target.ports):
+        for number, port in enumerate(ports):
             for channel in (2 * number, 2 * number + 1):
                 await websocket.send(socket, channels.encode(protocol, channel, struct.pack("<H", port)), text=protocol.text)
         work = [
-            tasks.start(_channel(socket, protocol, node, target.pod, (number, port, pipes[number])), f"port {port}")
-            for number, port in enumerate(target.ports)
+            tasks.start(_channel(socket, protocol, node, pod, (number, port, pipes[number])), f"port {port}")
+            for number, port in enumerate(ports)
         ]
         reading = tasks.start(_read_channels(socket, protocol, pipes), "read")
         everything = tasks.start(_all(work), "ports")

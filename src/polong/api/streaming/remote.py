@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from polong.api.podstreams import StreamTarget
 from polong.api.streaming import spdy, websocket
 from polong.api.streaming.session import Work, conduct
 from polong.api.streaming.spdyremote import SpdyRemote
 from polong.api.streaming.upgrade import upgrade_of
+from polong.api.streaming.wanted import Wanted
 from polong.kit import errors
 from polong.remotecommand import channels
 
@@ -16,14 +16,14 @@ from polong.remotecommand import channels
 SPDY_VERSIONS = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io")
 
 
-async def serve(request: web.BaseRequest, target: StreamTarget, work: Work) -> web.StreamResponse:
+async def serve(request: web.BaseRequest, wanted: Wanted, work: Work) -> web.StreamResponse:
     """Upgrade and serve to the end."""
     kind = upgrade_of(request)
     if kind == "websocket":
         protocol = websocket.negotiate(request, channels.REMOTE_COMMAND)
         socket = await websocket.accept(request, protocol.name)
         try:
-            await conduct(websocket.WebSocketRemote(socket, protocol, target), work)
+            await conduct(websocket.WebSocketRemote(socket, protocol, wanted), work)
         finally:
             await websocket.close(socket)
         return socket
@@ -31,5 +31,5 @@ async def serve(request: web.BaseRequest, target: StreamTarget, work: Work) -> w
         raise errors.BadRequest("unable to upgrade: the request must ask for websocket or SPDY/3.1")
     version = spdy.negotiate(request, SPDY_VERSIONS)
     async with spdy.take_over(request, version) as (link, response):
-        await conduct(SpdyRemote(link, target, version), work)
+        await conduct(SpdyRemote(link, wanted, version), work)
     return response

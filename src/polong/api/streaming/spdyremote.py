@@ -7,9 +7,9 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from polong.api.podstreams import StreamTarget
 from polong.api.streaming.session import Wire
 from polong.api.streaming.spdy import CREATION_SECONDS, Link, Stream
+from polong.api.streaming.wanted import Wanted
 from polong.kit.stdio import Stdio, TerminalSize
 from polong.remotecommand import channels
 
@@ -23,21 +23,21 @@ _MAX_RESIZE = 4096
 class SpdyRemote:
     """Streams may come in any order; reading or writing one waits until it is there."""
 
-    def __init__(self, link: Link, target: StreamTarget, version: str) -> None:
+    def __init__(self, link: Link, wanted: Wanted, version: str) -> None:
         self._link = link
         self._status = version.startswith("v4")
-        wanted = {"error": True, "stdin": target.stdin, "stdout": target.stdout, "stderr": target.stderr and not target.tty}
+        names = {"error": True, "stdin": wanted.stdin, "stdout": wanted.stdout, "stderr": wanted.stderr}
         loop = asyncio.get_running_loop()
-        self._awaited: dict[str, asyncio.Future[Stream]] = {name: loop.create_future() for name, want in wanted.items() if want}
-        if target.tty:
+        self._awaited: dict[str, asyncio.Future[Stream]] = {name: loop.create_future() for name, want in names.items() if want}
+        if wanted.tty:
             self._awaited["resize"] = loop.create_future()
         self._gone = asyncio.Event()
         self.stdio = Stdio(
-            stdin=_Late(self._awaited["stdin"]) if target.stdin else None,
-            stdout=_Late(self._awaited["stdout"]) if target.stdout else None,
+            stdin=_Late(self._awaited["stdin"]) if wanted.stdin else None,
+            stdout=_Late(self._awaited["stdout"]) if wanted.stdout else None,
             stderr=_Late(self._awaited["stderr"]) if "stderr" in self._awaited else None,
-            resize=_sizes(self._awaited["resize"]) if target.tty else None,
-            tty=target.tty,
+            resize=_sizes(self._awaited["resize"]) if wanted.tty else None,
+            tty=wanted.tty,
         )
 
     async def read(self) -> None:
@@ -55,15 +55,17 @@ class SpdyRemote:
 
     async def finish(self, status: Json) -> None:
         """Outputs first, then the error stream; then the client's goodbye."""
-        for name in ("stdout", "stderr"):
-            await self._close(name)
         text = json.dumps(status).encode() if self._status else b"" if status["status"] == "Success" else str(status["message"]).encode()
         try:
             async with asyncio.timeout(CREATION_SECONDS):
-                error = await self._awaited["error"]
-                if text:
-                    await error.write(text)
-                await error.close()
+                # A command may end before the client has opened all: it waits for the end of each.
+                for name in ("stdout", "stderr", "error"):
+                    if (awaited := self._awaited.get(name)) is None:
+                        continue
+                    stream = await awaited
+                    if name == "error" and text:
+                        await stream.write(text)
+                    await stream.close()
         except (TimeoutError, BrokenPipeError):
             return
         try:
@@ -71,11 +73,6 @@ class SpdyRemote:
                 await self._gone.wait()
         except TimeoutError:
             return
-
-    async def _close(self, name: str) -> None:
-        awaited = self._awaited.get(name)
-        if awaited is not None and awaited.done() and not awaited.cancelled():
-            await awaited.result().close()
 
     async def hang_up(self) -> None:
         self._link.hang_up()

@@ -11,9 +11,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from polong.api.podstreams import StreamTarget
 from polong.api.streaming.session import Resizes, Wire
 from polong.api.streaming.upgrade import keep_alive
+from polong.api.streaming.wanted import Wanted
 from polong.kit import errors
 from polong.kit.stdio import Pipe, Stdio, TerminalSize
 from polong.remotecommand import channels
@@ -122,18 +122,18 @@ class ChannelWriter:
 class WebSocketRemote:
     """exec and attach."""
 
-    def __init__(self, socket: web.WebSocketResponse, protocol: Subprotocol, target: StreamTarget) -> None:
+    def __init__(self, socket: web.WebSocketResponse, protocol: Subprotocol, wanted: Wanted) -> None:
         self._socket = socket
         self._protocol = protocol
-        self._stdin = Pipe() if target.stdin else None
-        self._resizes = Resizes() if target.tty else None
+        self._stdin = Pipe() if wanted.stdin else None
+        self._resizes = Resizes() if wanted.tty else None
         self._outputs = {
-            channels.STDOUT: target.stdout,
-            channels.STDERR: target.stderr and not target.tty,
+            channels.STDOUT: wanted.stdout,
+            channels.STDERR: wanted.stderr,
         }
         writers = {channel: ChannelWriter(socket, protocol, channel) for channel, want in self._outputs.items() if want}
         self._writers = list(writers.values())
-        self.stdio = Stdio(self._stdin, writers.get(channels.STDOUT), writers.get(channels.STDERR), self._resizes, target.tty)
+        self.stdio = Stdio(self._stdin, writers.get(channels.STDOUT), writers.get(channels.STDERR), self._resizes, wanted.tty)
 
     async def read(self) -> None:
         try:
