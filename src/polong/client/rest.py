@@ -113,7 +113,7 @@ class Client:
     ) -> None:
         self.transport = transport
         self._warn = warn
-        self._headers = dict(headers or {})
+        self.headers = dict(headers or {})
 
     async def __aenter__(self) -> Self:
         return self
@@ -219,7 +219,7 @@ class Client:
 
     async def raw(self, call: Call) -> Answer:
         """The answer of any 2xx, to be closed by the caller; anything else raises what its Status means."""
-        headers = {"accept": "application/json", **self._headers, **call.headers}
+        headers = {"accept": "application/json", **self.headers, **call.headers}
         answer = await self.transport.call(Call(call.method, call.path, call.query, headers, call.body, call.content_type))
         try:
             self._report(answer)
