@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ class Actions:
     async def create_sandbox(self, pod: Json, attempt: int) -> None:
         """Volumes and cgroup first, then the sandbox. Errors were recorded as FailedMount or FailedCreatePodSandBox."""
         try:
-            _, cgroup = await _both(self._volumes.set_up(pod), self._cgroups.create(pod))
+            _, cgroup = await every((self._volumes.set_up(pod), self._cgroups.create(pod)))
         except PolongError as error:
             self._recorder.pod(pod, error.reason or "FailedCreatePodSandBox", str(error), warning=True)
             raise
@@ -99,7 +99,7 @@ class Actions:
     async def images(self, pod: Json, starts: Sequence[Start]) -> Mapping[str, LocalImage | Outcome]:
         """The image of each container, or why it cannot be had. May take long; cancelling it leaves the pulls running."""
         wanted = [each for each in starts if not each.created]
-        found = await asyncio.gather(*(self._image(pod, each.name) for each in wanted))
+        found = await every(self._image(pod, each.name) for each in wanted)
         return {each.name: image for each, image in zip(wanted, found, strict=True)}
 
     async def _image(self, pod: Json, name: str) -> LocalImage | Outcome:
@@ -117,7 +117,7 @@ class Actions:
     ) -> Mapping[str, Outcome]:
         """Create all side by side, start them in order: that is what can be seen of Kubernetes' one after the other."""
         paths = await self._volumes.set_up(pod)
-        made = await asyncio.gather(*(self._create(pod, seen, each, images.get(each.name), paths) for each in starts))
+        made = await every(self._create(pod, seen, each, images.get(each.name), paths) for each in starts)
         outcomes: dict[str, Outcome] = {}
         for each, result in zip(starts, made, strict=True):
             outcomes[each.name] = result if isinstance(result, Outcome) else await self._start(pod, each, result)
@@ -172,15 +172,18 @@ class Actions:
         try:
             await self._runtime.start_container(v1.StartContainerRequest(container_id=container_id))
         except PolongError as error:
-            return self._failed(pod, start, error, "RunContainerError")
+            # The runtime keeps it as an exited container: the back-off counts from there.
+            return self._failed(pod, start, error, "RunContainerError", 0.0)
         self._recorder.pod(pod, "Started", f"Started container {start.name}", container=start.name)
         return Outcome()
 
-    def _failed(self, pod: Json, start: Start, error: Exception, reason: str) -> Outcome:
+    def _failed(self, pod: Json, start: Start, error: Exception, reason: str, retry: float | None = None) -> Outcome:
         reason = getattr(error, "reason", "") or reason
         self._recorder.pod(pod, "Failed", f"Error: {error}", warning=True, container=start.name)
         final = reason == "RunContainerError" and pods.restart_policy(pod) == "Never"
-        return Outcome(Problem(reason, str(error), self._clock.now(), final), None if reason == "RunContainerError" else _RETRY_CONFIG)
+        if retry is None and reason != "RunContainerError":
+            retry = _RETRY_CONFIG
+        return Outcome(Problem(reason, str(error), self._clock.now(), final), retry)
 
     async def kill(self, pod: Json, kill: Kill) -> None:
         self._recorder.pod(pod, "Killing", kill.message or f"Stopping container {kill.name}", container=kill.name)
@@ -209,17 +212,17 @@ class Actions:
 
     async def clean(self, pod: Json, seen: Observation) -> None:
         """Everything of a Pod that has stopped: containers, sandboxes, files, cgroup, logs. Idempotent."""
-        await asyncio.gather(*(self.remove_container(each.id) for each in seen.containers))
-        await asyncio.gather(*(self.remove_sandbox(each.id) for each in seen.sandboxes))
+        await every(self.remove_container(each.id) for each in seen.containers)
+        await every(self.remove_sandbox(each.id) for each in seen.sandboxes)
         uid = pods.uid(pod)
-        await _both(self._volumes.remove(uid), self._cgroups.remove(uid))
+        await every((self._volumes.remove(uid), self._cgroups.remove(uid)))
         await asyncio.to_thread(removal.remove, self._config.log_dir / containers.log_directory(pod))
 
 
-async def _both(first: Any, second: Any) -> tuple[Any, Any]:  # noqa: ANN401 - two awaitables of any kind
-    """Both run to their end, whatever the other does: nothing half-made goes on behind the caller's back."""
-    results = await asyncio.gather(first, second, return_exceptions=True)
+async def every(awaitables: Iterable[Awaitable[Any]]) -> list[Any]:
+    """All run to their end, whatever the others do, so that nothing goes on behind the caller's back; then the first failure is raised."""
+    results = await asyncio.gather(*awaitables, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return results[0], results[1]
+    return results

@@ -1,30 +1,183 @@
-"""The kubelet: starts and owns everything that makes Pods of this node run."""
+"""The kubelet: starts and owns everything that makes Pods of this node run.
+
+One worker a Pod UID. The watch of the API feeds them specs, the runtime's events wake them; nothing else decides.
+"""
 
 from __future__ import annotations
 
-from polong.criapi.ports import ImageService, RuntimeService
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import Any
+
 from polong.kit.clock import Clock, SystemClock
+from polong.kit.errors import PolongError
+from polong.kit.tasks import Tasks
+from polong.kubelet.actions import Actions, Node
 from polong.kubelet.config import KubeletConfig
-from polong.kubelet.ports import Api
+from polong.kubelet.events import Recorder
+from polong.kubelet.gc import Collector
+from polong.kubelet.host import facts
+from polong.kubelet.host.cgroups import PodCgroups
+from polong.kubelet.images import Images
+from polong.kubelet.node import NodeStatus
+from polong.kubelet.pleg import Pleg
+from polong.kubelet.ports import Api, ImageService, RuntimeService
+from polong.kubelet.reports import Reports
+from polong.kubelet.resources import Machine
 from polong.kubelet.streams import NodeStreams
+from polong.kubelet.volumes import Volumes
+from polong.kubelet.worker import Parts, Worker, orphan
+from polong.objects import pod as pods
+
+Json = dict[str, Any]
+
+_log = logging.getLogger(__name__)
+_AGAIN = 1.0
 
 
 class Kubelet:
-    """One node's agent. `start` registers the Node and adopts what already runs; `aclose` stops working and leaves every Pod running."""
+    """One node's agent. `start` registers the Node and adopts what already runs; `aclose` stops working and leaves every Pod running.
 
-    def __init__(self, config: KubeletConfig, api: Api, runtime: RuntimeService, images: ImageService, clock: Clock | None = None) -> None:
+    `streams` satisfies `api.ports.Node`.
+    """
+
+    def __init__(
+        self,
+        config: KubeletConfig,
+        api: Api,
+        runtime: RuntimeService,
+        images: ImageService,
+        *,
+        clock: Clock | None = None,
+        cgroups: PodCgroups | None = None,
+    ) -> None:
         self._config = config
         self._clock = clock or SystemClock()
-        self.streams = NodeStreams(runtime, config.log_dir, self._clock)
+        self._api = api
+        found = facts.gather(config.root_dir, config.node_ip)
+        self._recorder = Recorder(api, config.node_name, self._clock)
+        self._reports = Reports(api, self._clock)
+        self._images = Images(images, self._recorder, self._clock)
+        self._pleg = Pleg(runtime, self._clock, self._notify, config.relist)
+        self._cgroups = cgroups or PodCgroups(config.cgroup_parent, pids=min(found.pids // 2, 32_768))
+        volumes = Volumes(config.root_dir)
+        machine = Machine(found.memory, found.milli_cpu, found.lowest_score)
+        resolver = config.dns if config.dns.servers else facts.resolver()
+        node = Node(machine, found.ips, resolver)
+        actions = Actions(config, runtime, self._images, (volumes, self._cgroups), self._recorder, self._clock, node)
+        self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips)
+        self._node = NodeStatus(config, found, api, runtime, images, self._recorder, self._clock)
+        self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
+        self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock)
+        self._workers: dict[str, Worker] = {}
+        self._held: set[str] = set()
+        self._gone: set[str] = set()
+        self._synced = asyncio.Event()
+        self._tasks = Tasks("kubelet")
+
+    # --- life --------------------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Returns when the Node is registered and the Pods of an earlier run are known; raises where that fails."""
-        raise NotImplementedError
-
-    async def drain(self, timeout: float) -> bool:
-        """Stop every Pod of the node without deleting its object's data twice: delete through the API first; False where some remain."""
-        raise NotImplementedError
+        """Returns when the Node is registered and the Pods of an earlier run are adopted; raises where that fails."""
+        for each in (self._config.root_dir, self._config.log_dir):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._spawn(self._recorder.run(), "events")
+        await self._node.register()
+        self._held = await self._pleg.held()
+        self._spawn(self._pleg.events(), "runtime events")
+        self._spawn(self._watch(), "watch")
+        await self._synced.wait()
+        self._spawn(self._pleg.relist(), "relist")
+        self._spawn(self._node.run(), "node status")
+        self._spawn(self._collector.run(self._config.collect), "garbage collection")
 
     async def aclose(self) -> None:
         """Stop the agent, not the Pods. Idempotent."""
-        raise NotImplementedError
+        await self._tasks.aclose()
+        await self._images.aclose()
+        await self._reports.aclose()
+
+    async def drained(self, timeout: float) -> bool:
+        """Wait until no Pod is left on this node (they were deleted through the API, or are strangers); False after `timeout`."""
+        deadline = self._clock.monotonic() + timeout
+        while self._workers or await self._pleg.held():
+            if self._clock.monotonic() >= deadline:
+                return False
+            await self._clock.sleep(0.05)
+        await self._collector.collect()
+        await self._cgroups.remove_all()
+        return True
+
+    def _spawn(self, coroutine: Any, name: str) -> None:  # noqa: ANN401 - any coroutine
+        _ = self._tasks.start(coroutine, name)
+
+    # --- the API tells -----------------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async with aclosing(self._api.pods(self._config.node_name)) as changes:  # type: ignore[type-var]
+                    async for kind, pod in changes:
+                        self._told(kind, pod)
+            except PolongError as error:
+                _log.error("cannot watch the Pods of node %s: %s", self._config.node_name, error)
+            await self._clock.sleep(_AGAIN)
+
+    def _told(self, kind: str, pod: Json) -> None:
+        if kind == "SYNCED":
+            self._adopt()
+            return
+        uid = pods.uid(pod)
+        worker = self._workers.get(uid)
+        if kind == "DELETED":
+            self._gone.discard(uid)
+            if worker is not None:
+                worker.update(pod)
+                worker.vanish()
+            return
+        if worker is not None:
+            worker.update(pod)
+        elif uid not in self._gone:
+            self._work(pod)
+
+    def _work(self, pod: Json, *, vanished: bool = False) -> None:
+        uid = pods.uid(pod)
+        if not uid or uid in self._workers:
+            return
+        worker = Worker(pod, self._parts, self._done, vanished=vanished)
+        self._workers[uid] = worker
+        self._spawn(worker.run(), f"Pod {pods.namespace(pod)}/{pods.name(pod)}")
+
+    def _done(self, uid: str) -> None:
+        worker = self._workers.pop(uid, None)
+        if worker is not None and not worker.vanished:
+            # Echoes of its last statuses are still on their way, until the watch tells that it is deleted.
+            self._gone.add(uid)
+
+    # --- the runtime tells -------------------------------------------------------------------------------------------------------
+
+    def _notify(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.poke()
+        elif self._synced.is_set():
+            self._spawn(self._judge(uid), f"stranger {uid}")
+
+    def _adopt(self) -> None:
+        """After the first list: what the runtime holds and the API does not know has lost its owner."""
+        if self._synced.is_set():
+            return
+        self._synced.set()
+        for uid in self._held - self._workers.keys():
+            self._spawn(self._judge(uid), f"stranger {uid}")
+
+    async def _judge(self, uid: str) -> None:
+        """End a Pod that nobody knows, unless it is just going."""
+        seen = await self._pleg.observe(uid)
+        if (seen.sandboxes or seen.containers) and uid not in self._workers:
+            _log.warning("Pod %s/%s (%s) runs here and is not known to the API: ending it", seen.namespace, seen.name, uid)
+            self._work(orphan(uid, seen), vanished=True)
+
+    def _known(self, uid: str) -> bool:
+        return uid in self._workers or not self._synced.is_set()

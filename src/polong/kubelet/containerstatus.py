@@ -59,7 +59,7 @@ def container_status(pod: Json, container: Json, old: Json | None, seen: Observa
         return _unseen(container, old, known)
     state, last = _states(pod, latest, seen.previous(name), old, known)
     running = "running" in state
-    return {
+    status: Json = {
         "name": name,
         "state": state,
         "lastState": last,
@@ -68,8 +68,10 @@ def container_status(pod: Json, container: Json, old: Json | None, seen: Observa
         "restartCount": max(latest.attempt, (old or {}).get("restartCount", 0)),
         "image": latest.image or container.get("image", ""),
         "imageID": latest.image_ref or latest.image_id,
-        "containerID": ID_SCHEME + latest.id,
     }
+    if latest.state != "created":
+        status["containerID"] = ID_SCHEME + latest.id
+    return status
 
 
 def _states(pod: Json, latest: Container, previous: Container | None, old: Json | None, known: Circumstances) -> tuple[Json, Json]:
@@ -83,10 +85,10 @@ def _states(pod: Json, latest: Container, previous: Container | None, old: Json 
     ended = {"terminated": _terminated(latest, known, old)}
     if known.over:
         return ended, before
-    if (problem := known.problems.get(latest.name)) is not None:
-        return {"waiting": {"reason": problem.reason, "message": problem.message}}, ended
     if (wait := known.waits.get(latest.name)) is not None:
         return {"waiting": _crash_loop(pod, latest.name, wait)}, ended
+    if (problem := known.problems.get(latest.name)) is not None:
+        return {"waiting": {"reason": problem.reason, "message": problem.message}}, ended
     return ended, before
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -165,7 +165,9 @@ class Formatter:
         return data
 
 
-async def read(root: Path, relative: str, options: PodLogOptions, running: Callable[[], bool], clock: Clock) -> AsyncIterator[bytes]:
+async def read(
+    root: Path, relative: str, options: PodLogOptions, running: Callable[[], Awaitable[bool]], clock: Clock
+) -> AsyncIterator[bytes]:
     """The log in pieces; with `follow` until the container has ended and everything was read. Rotation (a new file under the name)
     is followed as well."""
     fd = open_log(root, relative)
@@ -174,7 +176,7 @@ async def read(root: Path, relative: str, options: PodLogOptions, running: Calla
         lines, formatter = Lines(fd, position), Formatter(options)
         while True:
             # Asked before reading: what was written before the end is still read.
-            alive = options.follow and running()
+            alive = options.follow and await running()
             for piece in _pieces(lines, formatter):
                 yield piece
                 if formatter.full:
