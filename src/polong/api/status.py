@@ -97,9 +97,7 @@ def conflict(resource: Resource, name: str, text: str) -> errors.Conflict:
 
 
 def forbidden(resource: Resource, name: str, text: str, *, causes: Sequence[Cause] = ()) -> errors.Forbidden:
-    return errors.Forbidden(
-        f'{qualified(resource)} "{name}" is forbidden: {text}', details=_details(resource, name), causes=causes
-    )
+    return errors.Forbidden(f'{qualified(resource)} "{name}" is forbidden: {text}', details=_details(resource, name), causes=causes)
 
 
 def invalid(resource: Resource, name: str, causes: Sequence[Cause]) -> errors.Invalid:

@@ -172,9 +172,9 @@ def three_way(original: Json, modified: Json, current: Json, kind: Type | None) 
     return _diff_map(original, modified, current, kind)
 
 
-def _diff_map(original: Json, modified: Json, current: Json, kind: Type | None) -> Json:
+def _diff_map(original: Json, modified: Json, current: Json, kind: Type | None, *, retain: bool = False) -> Json:
     patch: Json = {}
-    retain = kind is not None and "retainKeys" in kind.patch_strategy
+    retain = retain or (kind is not None and "retainKeys" in kind.patch_strategy)
     for name in original:
         if name not in modified and name in current:
             patch[name] = None
@@ -199,13 +199,14 @@ def _diff_list(name: str, original: list[Value], modified: list[Value], current:
     key = kind.patch_merge_key
     if not key:
         return _diff_primitives(name, original, modified, current)
+    retain = "retainKeys" in kind.patch_strategy
     live = {item.get(key): item for item in current}
     last = {item.get(key): item for item in original}
     changes: list[Json] = []
     for item in modified:
         if item.get(key) not in live:
             changes.append(deepcopy(item))
-        elif inner := _diff_map(last.get(item[key], {}), item, live[item[key]], kind.items()):
+        elif inner := _diff_map(last.get(item[key], {}), item, live[item[key]], kind.items(), retain=retain):
             changes.append({**inner, key: item[key]})
     wanted = [item.get(key) for item in modified]
     changes += [{PATCH: "delete", key: gone} for gone in last if gone not in wanted and gone in live]

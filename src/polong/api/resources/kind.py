@@ -93,13 +93,11 @@ class Kind:
     def prepare_update(self, new: Json, old: Json, subresource: str) -> None:
         """Take from `old` what this door may not change."""
         if any(one.name == "status" for one in self.subresources):
-            keep, parts = ("status",), new
-            if subresource == "status":
-                keep = tuple(name for name in old if name not in ("status", "metadata"))
-            for part in keep:
-                parts.pop(part, None)
+            kept = [name for name in old if name not in ("status", "metadata")] if subresource == "status" else ["status"]
+            for part in kept:
+                new.pop(part, None)
                 if part in old:
-                    parts[part] = old[part]
+                    new[part] = old[part]
 
     def validate(self, obj: Json) -> Sequence[Cause]:
         return ()

@@ -24,14 +24,14 @@ def validate(obj: Json, name_errors: Callable[[str], list[str]], *, namespaced: 
         causes += [fields.invalid("metadata.name", name, error) for error in name_errors(name)]
     if namespaced and not metadata.get("namespace"):
         causes.append(fields.required("metadata.namespace"))
-    causes += labels("metadata.labels", metadata.get("labels") or {})
-    causes += annotations("metadata.annotations", metadata.get("annotations") or {})
+    causes += label_causes("metadata.labels", metadata.get("labels") or {})
+    causes += annotation_causes("metadata.annotations", metadata.get("annotations") or {})
     for finalizer in metadata.get("finalizers") or ():
         causes += [fields.invalid("metadata.finalizers", finalizer, error) for error in names.qualified_name_errors(finalizer)]
     return causes
 
 
-def labels(path: str, value: Json) -> list[Cause]:
+def label_causes(path: str, value: Json) -> list[Cause]:
     causes = []
     for label, text in value.items():
         causes += [fields.invalid(path, label, error) for error in names.qualified_name_errors(label)]
@@ -39,7 +39,7 @@ def labels(path: str, value: Json) -> list[Cause]:
     return causes
 
 
-def annotations(path: str, value: Json) -> list[Cause]:
+def annotation_causes(path: str, value: Json) -> list[Cause]:
     causes = []
     for annotation in value:
         causes += [fields.invalid(path, annotation, error) for error in names.qualified_name_errors(annotation.lower())]

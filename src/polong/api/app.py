@@ -1,0 +1,253 @@
+"""The one door: `Service.handle`. Whoever comes in, over a wire or in process, is authorised, understood and answered here."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from polong import __version__
+from polong.api import administration, auth, discovery, negotiate, paths, podlog, podstreams, status
+from polong.api.namespace_lifecycle import Lifecycle
+from polong.api.negotiate import Form
+from polong.api.objectstore import ObjectStore
+from polong.api.openapi import OpenApi
+from polong.api.paths import Target
+from polong.api.ports import Images, Node
+from polong.api.resources.kind import Kind
+from polong.api.resources.registry import Registry
+from polong.api.service import Request, Response
+from polong.api.verbs.call import Call
+from polong.api.verbs.create import create
+from polong.api.verbs.delete import delete, deletecollection
+from polong.api.verbs.get import get
+from polong.api.verbs.list import list_
+from polong.api.verbs.patch import patch
+from polong.api.verbs.update import update
+from polong.api.verbs.watch import watch
+from polong.kit.clock import Clock, SystemClock
+from polong.kit.errors import BadRequest, PolongError, Unavailable
+from polong.kit.tasks import Tasks
+from polong.objects import gvk
+from polong.store.interface import Storage
+
+Json = dict[str, Any]
+
+KUBERNETES = ("1", "33", "0")
+"""The version whose behaviour this API follows; kubectl warns where its own is more than one minor away."""
+
+_VERBS: Mapping[str, Callable[[Call], Awaitable[Response]]] = {
+    "create": create,
+    "delete": delete,
+    "deletecollection": deletecollection,
+    "get": get,
+    "list": list_,
+    "patch": patch,
+    "update": update,
+    "watch": watch,
+}
+_FORMS = {"list": negotiate.LIST_FORMS, "watch": negotiate.WATCH_FORMS, "deletecollection": negotiate.LIST_FORMS}
+_TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+
+
+class Service:
+    """`start` before the first request, `aclose` after the last. `node` and `images` may be set later than that."""
+
+    def __init__(
+        self, storage: Storage, *, node_name: str, node: Node | None = None, images: Images | None = None, clock: Clock | None = None
+    ) -> None:
+        self.node = node
+        self.images = images
+        self._node_name = node_name
+        self._clock = clock or SystemClock()
+        self._registry = Registry(node_name)
+        self._store = ObjectStore(storage)
+        self._lifecycle = Lifecycle(self._store, self._registry, self._clock)
+        self._discovery = discovery.Discovery(self._registry)
+        self._openapi = OpenApi(self._registry, version()["gitVersion"])
+        self._tasks = Tasks("api")
+
+    async def start(self) -> None:
+        await self._lifecycle.start()
+
+    async def aclose(self) -> None:
+        await self._lifecycle.aclose()
+        await self._tasks.aclose()
+
+    def require_node(self) -> Node:
+        if self.node is None:
+            raise Unavailable("the node is not running yet: try again in a moment")
+        return self.node
+
+    def streams_body(self, method: str, path: str) -> bool:
+        """Whether this request's body is to be handed over as a stream, unbounded."""
+        return administration.streams_body(method, path)
+
+    async def handle(self, request: Request) -> Response:
+        """The answer; PolongError (see api/status.py) where there is none."""
+        target = paths.parse(request.path)
+        query = dict(reversed(list(request.query)))
+        if target is None or not self._is_resource(target):
+            auth.authorize(request.user, request.method.lower(), request.path, None)
+            return self._fixed(request)
+        verb = paths.verb(request.method, target, query)
+        auth.authorize(request.user, verb or request.method.lower(), request.path, target)
+        if (target.group, target.version) == discovery.POLONG:
+            return await self._own(request, target)
+        return await self._resource(request, target, verb, query)
+
+    async def stream(self, request: Request) -> podstreams.StreamTarget | None:
+        """An exec, attach or portforward that may begin; None where the path is of none. Same errors as `handle`."""
+        target = paths.parse(request.path)
+        if target is None or target.resource != "pods" or target.group or target.subresource not in podstreams.STREAMS:
+            return None
+        # Both methods are a "create" in RBAC's eyes: a GET that runs commands is no read.
+        auth.authorize(request.user, "create", request.path, target)
+        pod = await self._pod(target)
+        return podstreams.stream_target(target.subresource, pod, request.query)
+
+    def _is_resource(self, target: Target) -> bool:
+        return (target.group, target.version) in self._discovery.group_versions
+
+    # --- resources ------------------------------------------------------------------------------------------------------------
+
+    async def _resource(self, request: Request, target: Target, verb: str, query: Mapping[str, str]) -> Response:
+        kind = self._registry.find(target.group, target.version, target.resource)
+        if kind is None or (target.namespace and not kind.resource.namespaced):
+            raise status.no_such_path()
+        if kind.resource.namespaced and not target.namespace and (target.name or verb in ("create", "deletecollection")):
+            raise status.method_not_allowed() if not target.name else status.no_such_path()
+        if target.subresource:
+            self._check_subresource(kind, target, verb)
+            if target.subresource == "log":
+                return await podlog.log(await self._pod(target), query, self.require_node(), self._clock, self._tasks)
+            if target.subresource in podstreams.STREAMS:
+                raise BadRequest("Upgrade request required")
+        elif (
+            verb not in kind.verbs
+            or (target.name and verb in ("create", "list", "deletecollection"))
+            or (not target.name and verb == "update")
+        ):
+            raise status.method_not_allowed()
+        if not target.name and verb == "patch":
+            raise status.method_not_allowed()
+        form = negotiate.form(request.headers.get("accept", ""), _FORMS.get(verb, negotiate.OBJECT_FORMS))
+        call = Call(request, verb, target, kind, query, form, self._store, self._clock, self._node_name)
+        response = await _VERBS[verb](call)
+        if kind.resource == gvk.NAMESPACES and verb == "delete" and not call.dry_run:
+            self._lifecycle.end(target.name)
+        return response
+
+    def _check_subresource(self, kind: Kind, target: Target, verb: str) -> None:
+        found = next((one for one in kind.subresources if one.name == target.subresource), None)
+        if found is None or not target.name:
+            raise status.no_such_path()
+        if verb not in found.verbs:
+            raise status.method_not_allowed()
+
+    async def _pod(self, target: Target) -> Json:
+        kind = self._registry.find("", "v1", "pods")
+        assert kind is not None
+        pod, _ = await self._store.get(kind, target.namespace, target.name)
+        return pod
+
+    async def _own(self, request: Request, target: Target) -> Response:
+        if target.resource == "pods" and target.subresource == "processes" and target.namespace:
+            if request.method not in ("GET", "HEAD"):
+                raise status.method_not_allowed()
+            return Response(200, await self.require_node().processes(await self._pod(target)))
+        if target.resource in administration.RESOURCES and not target.name and not target.namespace:
+            return await administration.handle(request, target.resource, request.query, self.images)
+        raise status.no_such_path()
+
+    # --- what is not a resource -----------------------------------------------------------------------------------------------
+
+    def _fixed(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            raise status.method_not_allowed() if request.path.startswith("/api") else status.no_such_path()
+        path = request.path.rstrip("/") or "/"
+        if path == "/version":
+            return Response(200, version())
+        if path in ("/healthz", "/livez", "/readyz") or path.startswith(("/healthz/ping", "/livez/ping", "/readyz/ping")):
+            return Response(200, b"ok", _TEXT)
+        if path == "/":
+            return Response(200, {"paths": self._all_paths()})
+        if path.startswith("/openapi/v3"):
+            return self._open_api(path, request)
+        return self._discover(path, request)
+
+    def _all_paths(self) -> list[str]:
+        groups = [f"/apis/{group}/{version}" if group else f"/api/{version}" for group, version in self._discovery.group_versions]
+        return sorted(["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version", *groups])
+
+    def _open_api(self, path: str, request: Request) -> Response:
+        if path == "/openapi/v3":
+            return _tagged(request, self._openapi.index(), {})
+        found = self._openapi.document(path.removeprefix("/openapi/v3/"))
+        if found is None:
+            raise status.no_such_path()
+        data, tag = found
+        if f'"{tag}"' in request.headers.get("if-none-match", ""):
+            return Response(304, headers={"ETag": f'"{tag}"'})
+        cache = {"Cache-Control": "public, immutable, max-age=31536000"} if dict(request.query).get("hash") == tag else {}
+        return Response(200, data, {"Content-Type": "application/json", "ETag": f'"{tag}"', "Vary": "Accept", **cache})
+
+    def _discover(self, path: str, request: Request) -> Response:
+        if path in ("/api", "/apis"):
+            form = negotiate.form(request.headers.get("accept", ""), frozenset({"APIGroupDiscoveryList"}))
+            if form != negotiate.PLAIN:
+                return _tagged(request, self._discovery.aggregated(form, core=path == "/api"), _discovery_type(form))
+            return Response(
+                200, self._discovery.core_versions(request.headers.get("host", "")) if path == "/api" else self._discovery.groups()
+            )
+        parts = path.split("/")[1:]
+        document: Json | None = None
+        if parts[0] == "api" and len(parts) == 2:
+            document = self._discovery.resources("", parts[1])
+        elif parts[0] == "apis" and len(parts) == 2:
+            document = self._discovery.group(parts[1])
+        elif parts[0] == "apis" and len(parts) == 3 and parts[1]:
+            document = self._discovery.resources(parts[1], parts[2])
+        if document is None:
+            raise status.no_such_path()
+        return Response(200, document)
+
+
+def _discovery_type(form: Form) -> dict[str, str]:
+    return {"Content-Type": f"application/json;g={form.group};v={form.version};as={form.kind}", "Vary": "Accept"}
+
+
+def _tagged(request: Request, document: Json, headers: Mapping[str, str]) -> Response:
+    """With ETag; 304 where the client has it already."""
+    data = msgspec.json.encode(document)
+    tag = f'"{hashlib.sha256(data).hexdigest()[:32].upper()}"'
+    headers = {"Content-Type": "application/json", **headers, "ETag": tag}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(304, headers=headers)
+    return Response(200, data, headers)
+
+
+def version() -> Json:
+    """version.Info, the document of /version."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    major, minor, fix = KUBERNETES
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"v{major}.{minor}.{fix}+polong-{__version__}",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": "cpython",
+        "platform": f"linux/{machine}",
+    }
+
+
+def failure(error: PolongError) -> Response:
+    """The answer that an error is, for those who want no exception."""
+    document = status.failure(error)
+    return Response(document["code"], document)
