@@ -23,6 +23,14 @@ class Backoff:
         return failure - self.updated > 2 * MAXIMUM
 
 
+@dataclass(frozen=True)
+class Wait:
+    """The container is started again at `until` (monotonic seconds); `delay` is the back-off that a user reads."""
+
+    until: float
+    delay: float
+
+
 def wait_until(entry: Backoff | None, failure: float) -> float:
     """When the next try may happen after a failure at that moment; the moment itself where there is no back-off."""
     if entry is None or entry.expired(failure):

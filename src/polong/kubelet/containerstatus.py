@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from polong.kubelet.backoff import Wait
 from polong.kubelet.identity import ID_SCHEME, go_duration, label
 from polong.kubelet.observation import Container, Observation
-from polong.kubelet.plan import Wait
 from polong.objects import pod as pods
 
 Json = dict[str, Any]

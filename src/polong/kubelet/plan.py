@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polong.kubelet import backoff
-from polong.kubelet.backoff import Backoff
+from polong.kubelet.backoff import Backoff, Wait
 from polong.kubelet.identity import container_hash
 from polong.kubelet.observation import Container, Observation
 from polong.objects import pod as pods
@@ -73,14 +73,6 @@ class Finish:
 
 Action = CreateSandbox | Start | Kill | StopSandbox | RemoveContainer | RemoveSandbox | Finish
 Stage = tuple[Action, ...]
-
-
-@dataclass(frozen=True)
-class Wait:
-    """The container is started again at `until` (monotonic seconds); `delay` is the back-off that a user reads."""
-
-    until: float
-    delay: float
 
 
 @dataclass(frozen=True)
