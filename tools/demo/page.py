@@ -31,7 +31,7 @@ def walk(command: list[str], environment: dict[str, str], echo: Callable[[str], 
         terminal.send("\r")
         terminal.until_prompt()
         before = _ps(terminal)
-        master, worker = _expect_the_five(before)
+        master, worker = expect_the_five(before)
         terminal.command(f"kill -HUP {master.pid}")
         _wait_for_new_worker(terminal, master, worker)
         text = terminal.command(f"head /proc/{master.pid}/root/etc/nginx/nginx.conf")
@@ -44,7 +44,7 @@ def _ps(terminal: Terminal) -> list[Process]:
     return processes(terminal.command("ps ax"))
 
 
-def _expect_the_five(found: list[Process]) -> tuple[Process, Process]:
+def expect_the_five(found: list[Process]) -> tuple[Process, Process]:
     """The page's five processes and no other; the master and the worker."""
     wanted = {
         "/pause": (r"/pause$", "root"),
