@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import click
 
@@ -12,7 +13,7 @@ from polong.cli.errors import Failure
 from polong.cli.escape import cell
 from polong.cli.flags import api_options, command, flag
 from polong.cli.target import Target
-from polong.kit.errors import BadRequest
+from polong.client import exec as remote
 
 _EXAMPLES = """
 polong attach -it nginx -c shell
@@ -36,12 +37,14 @@ async def _attach(api: Api, which: tuple[str, str | None, bool], modes: tuple[bo
     found = await pods.find(api, name)
     phase = (found.get("status") or {}).get("phase")
     if phase in {"Succeeded", "Failed"}:
-        raise BadRequest(f"cannot attach a container in a completed pod; current phase is {phase}", reason="BadRequest")
+        raise Failure(f"cannot attach a container in a completed pod; current phase is {phase}")
     container = pods.choose(found, wanted, quiet=quiet)
     stdin, tty = modes
     spec = pods.spec_of(found, container)
     if stdin and not spec.get("stdin"):
-        raise Failure(f"container {container} takes no input: its spec has no `stdin: true`; attach without -i")
+        if not quiet:
+            click.echo(f"Container {cell(container)} takes no input: its spec has no `stdin: true`", err=True)
+        stdin = False
     if tty and not spec.get("tty"):
         if not quiet:
             click.echo(f"Unable to use a TTY - container {cell(container)} did not allocate one", err=True)
@@ -62,8 +65,11 @@ async def _session(api: Api, pod: str, container: str, stdin: bool, tty: tuple[b
             task.cancel()
 
     stdio = terminal.streams(stdin=stdin, terminal=tty[0], nudge=True, detach=leave)
+    if tty[1]:
+        # The errors of a container with a terminal come with its output, whether we have a terminal or not.
+        stdio = replace(stdio, stderr=None)
     try:
-        return await sessions.run(api, ("attach", pod), [("container", container)], stdio, merged=tty[1])
+        return await sessions.run(remote.attach(api.client, pod, api.namespace, stdio, container=container), stdio)
     except asyncio.CancelledError:
         if not left.is_set() or task is None:
             raise

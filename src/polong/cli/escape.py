@@ -1,6 +1,6 @@
 """The one door to the terminal for text from outside (names, messages, arguments of processes): control characters become visible.
 
-C0, C1, DEL, bidirectional controls, zero-width and other format characters, surrogates and private use are written as escapes.
+C0, C1, DEL, bidirectional controls, zero-width and other format characters, odd spaces, surrogates and private use are written as escapes.
 Raw bytes go out only on explicit streams: `logs`, `exec`, `attach`, `-o json`, `-o yaml`.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
 
 def _visible(character: str) -> str:

@@ -9,7 +9,7 @@ from polong.cli.api import Api
 from polong.cli.errors import Failure
 from polong.cli.flags import Command, api_options, flag
 from polong.cli.target import Target
-from polong.kit.errors import BadRequest
+from polong.client import exec as remote
 
 _EXAMPLES = """
 polong exec nginx -- ls -l /etc/nginx
@@ -52,12 +52,9 @@ async def _exec(api: Api, which: tuple[str, str | None, bool], words: tuple[str,
     found = await pods.find(api, name)
     phase = (found.get("status") or {}).get("phase")
     if phase in {"Succeeded", "Failed"}:
-        raise BadRequest(f"cannot exec into a container in a completed pod; current phase is {phase}", reason="BadRequest")
+        raise Failure(f"cannot exec into a container in a completed pod; current phase is {phase}")
     container = pods.choose(found, wanted, quiet=quiet)
     tty = terminal.wants_terminal(*modes)
-    return await sessions.run(
-        api,
-        ("exec", found["metadata"]["name"]),
-        [*(("command", word) for word in words), ("container", container)],
-        terminal.streams(stdin=modes[0], terminal=tty),
-    )
+    stdio = terminal.streams(stdin=modes[0], terminal=tty)
+    session = remote.execute(api.client, found["metadata"]["name"], api.namespace, words, stdio, container=container)
+    return await sessions.run(session, stdio)

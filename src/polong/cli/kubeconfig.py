@@ -41,7 +41,7 @@ def kubeconfig(merge: bool, remove: bool, name: str, root: str | None) -> None:
         return
     from polong.objects import yaml
 
-    mine = yaml.load(text.encode())
+    mine = yaml.load_one(text)
     _change(_own(), lambda document: merged(document, mine, name))
     click.echo(f'context "{name}" merged into {_own()} and made current')
 
@@ -52,16 +52,17 @@ def _own() -> Path:
 
 
 def _change(path: Path, change: Any) -> None:  # noqa: ANN401 - Json to Json
+    from polong.cli import yamldump
     from polong.objects import yaml
 
-    document = yaml.load(path.read_bytes()) if path.exists() else {}
+    document = yaml.load_one(path.read_bytes(), str(path)) if path.exists() and path.stat().st_size else {}
     if not isinstance(document, dict):
         raise Failure(f"{path} is no kubeconfig")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".polong")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(yaml.dump(change(document)))
+        stream.write(yamldump.dump(change(document)))
     temporary.rename(path)
 
 

@@ -95,12 +95,11 @@ def _parse(source: str, data: bytes) -> Iterator[Manifest]:
     if len(data) > _LIMIT:
         raise Failure(f"{source} is larger than {_LIMIT >> 20} MiB")
     try:
-        documents = list(yaml.load_all(data))
-    except (PolongError, ValueError) as error:
-        raise Failure(f"error parsing {source}: {error}") from error
+        documents = yaml.load_all(data, source)
+    except PolongError as error:
+        raise Failure(error.message) from error
     for document in documents:
-        if document is not None:
-            yield from _objects(source, document)
+        yield from _objects(source, document.value)
 
 
 def _objects(source: str, document: object) -> Iterator[Manifest]:

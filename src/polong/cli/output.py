@@ -69,9 +69,9 @@ def document(obj: Json, form: Format, *, first: bool = True) -> str:
     if form.kind == "json":
         return json.dumps(obj, indent=4, ensure_ascii=False, sort_keys=True) + "\n"
     if form.kind == "yaml":
-        from polong.objects import yaml
+        from polong.cli import yamldump
 
-        return ("" if first else "---\n") + yaml.dump(obj)
+        return ("" if first else "---\n") + yamldump.dump(obj)
     if form.kind == "jsonpath-as-json":
         return json.dumps(_jsonpath_values(obj, form.template), indent=4, ensure_ascii=False) + "\n"
     return _jsonpath(obj, form.template)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import click
+from click.core import ParameterSource
 
 from polong.cli.api import Api
 from polong.cli.errors import Failure
@@ -18,6 +18,8 @@ from polong.cli.escape import cell
 from polong.kit import errors
 
 T = TypeVar("T")
+
+_REQUEST = 60.0
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,16 @@ class Target:
         from polong.client import kubeconfig
         from polong.client.rest import Client
 
-        found = kubeconfig.load(self.files(), context=self.context or "", server=self.server or "")
+        files = self.files()
+        found = kubeconfig.load(files, context=self.context or "", must_exist=bool(self.kubeconfig))
+        if found is None:
+            raise Failure(f"{', '.join(map(str, files))} names no server")
+        if self.server:
+            found = replace(found, server=self.server)
         client = Client(
-            found.transport(timeout=parse(self.request_timeout) or None),
+            found.transport(timeout=parse(self.request_timeout) or _REQUEST),
             warn=lambda text: click.echo(f"Warning: {cell(text)}", err=True),
-            headers={"user-agent": "polong", "kubectl-command": f"polong {click.get_current_context().info_name}"},
+            headers={"user-agent": "polong", "kubectl-command": f"polong {_command()}"},
         )
         return Api(client, self.namespace or found.namespace or "default")
 
@@ -63,16 +70,15 @@ class Target:
 
         if self.kubeconfig:
             return [Path(self.kubeconfig)]
-        given = click.get_current_context().find_root()
         node = NodeDir(self.root)
-        if not _explicit_root(given) and (listed := os.environ.get("KUBECONFIG")):
+        if not _explicit_root() and (listed := os.environ.get("KUBECONFIG")):
             return [Path(name) for name in listed.split(os.pathsep) if name]
         home = Path("~/.kube/config").expanduser()
-        if self.context and home.exists() and not _explicit_root(given):
+        if self.context and home.exists() and not _explicit_root():
             return [home]
         if _readable(node.kubeconfig):
             return [node.kubeconfig]
-        if home.exists() and not _explicit_root(given):
+        if home.exists() and not _explicit_root():
             return [home]
         raise Failure(f"there is no node at {node.root}: start one with `polong up{node.describe()}`, or give --kubeconfig")
 
@@ -88,9 +94,19 @@ class Target:
         return error
 
 
-def _explicit_root(context: click.Context) -> bool:
+def _explicit_root() -> bool:
     """--root on the command line itself, which says more than the environment."""
-    return "--root" in " ".join(sys.argv[1:]).split("--", 1)[0] or any(arg == "--root" or arg.startswith("--root=") for arg in sys.argv[1:])
+    context = click.get_current_context(silent=True)
+    while context is not None:
+        if context.get_parameter_source("root") is ParameterSource.COMMANDLINE:
+            return True
+        context = context.parent
+    return False
+
+
+def _command() -> str:
+    context = click.get_current_context(silent=True)
+    return context.info_name or "" if context else ""
 
 
 def _readable(path: Path) -> bool:
