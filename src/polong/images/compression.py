@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Protocol
 
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
 from polong.kit.errors import Invalid, TooLarge
 
@@ -56,7 +56,7 @@ class _Gzip:
                 self._started = self._any = True
             try:
                 piece = self._stream.decompress(data, _CHUNK)
-            except isal_zlib.IsalError as error:
+            except igzip_lib.IsalError as error:
                 raise Invalid(f"gzip data is damaged: {error}") from None
             if self._stream.eof:
                 data = self._stream.unused_data

@@ -20,7 +20,8 @@ def write(path: Path, value: Json) -> None:
     body = json.dumps(value, sort_keys=True)
     text = json.dumps({"version": _VERSION, "sha256": hashlib.sha256(body.encode()).hexdigest(), "value": value}, sort_keys=True, indent=1)
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+    number = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(number, "w") as stream:
         stream.write(text + "\n")
         stream.flush()
         os.fsync(stream.fileno())

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -70,13 +69,14 @@ class Registry:
         timeout = aiohttp.ClientTimeout(
             total=None, connect=self._timeouts.connect, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
         )
-        connector = aiohttp.TCPConnector(resolver=_Resolver(), limit=8, force_close=False)
+        connector = aiohttp.TCPConnector(resolver=_Resolver(), limit=8)
         # Neither cookies nor the environment's netrc: what is sent is decided here alone.
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            read_bufsize=_CHUNK,
             headers={"User-Agent": "polong"},
             trust_env=False,
         )
@@ -91,7 +91,7 @@ class Registry:
         failure: PolongError | None = None
         for server in [server for server in self._servers if server.resolve or target.startswith("sha256:")] or self._servers[-1:]:
             try:
-                return await self._retrying(lambda server=server: self._manifest(server, target))  # type: ignore[misc]
+                return await self._retrying(server, target)
             except (NotFound, Unavailable, Unauthorized, Forbidden) as error:
                 # The registry's own word (the last server) counts for more than a mirror's.
                 failure = error
@@ -139,30 +139,27 @@ class Registry:
 
     # --- one request --------------------------------------------------------------------------------------------------------
 
-    async def _retrying(self, attempt: Any) -> Fetched:
+    async def _retrying(self, server: Server, target: str) -> Fetched:
         for left in range(_ATTEMPTS - 1, -1, -1):
             try:
-                result: Fetched = await attempt()
+                return await self._manifest(server, target)
             except _Transient as error:
                 if not left:
                     raise Unavailable(error.message, reason="RegistryUnavailable") from None
                 await asyncio.sleep(error.after or 0.1 * 2 ** (_ATTEMPTS - 1 - left))
-            else:
-                return result
         raise AssertionError
 
     @asynccontextmanager
     async def _get(self, server: Server, url: URL, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
         """The final answer, after redirects and at most one round of authentication."""
         origin = _origin(url)
-        for challenged in (False, True):
-            answer = await self._follow(server, url, headers)
-            if answer.status != 401 or challenged or _origin(answer.url) != origin:
-                break
+        answer = await self._follow(server, url, headers)
+        if answer.status == 401 and _origin(answer.url) == origin:
             header = answer.headers.get("WWW-Authenticate", "")
             answer.close()
             if not await self._authenticate(server, origin, auth.parse_challenge(header)):
                 raise self._denied("no credentials for it were given")
+            answer = await self._follow(server, url, headers)
         try:
             yield answer
         finally:
@@ -199,15 +196,17 @@ class Registry:
             raise Unavailable(f"cannot reach registry {url.host}: {_cause(error)}", reason=_REASON) from None
 
     async def _authenticate(self, server: Server, origin: tuple[str, str, int | None], challenge: auth.Challenge) -> bool:
-        basic = auth.basic(self._credentials)
+        # A mirror is another party: what the user gave for the registry is not for it.
+        credentials = self._credentials if server == self._servers[-1] else None
+        basic = auth.basic(credentials)
         if challenge.scheme == "basic":
             if basic:
                 self._authorization[origin] = basic
             return bool(basic)
         if challenge.scheme != "bearer":
             return False
-        if self._credentials and self._credentials.registry_token:
-            self._authorization[origin] = f"Bearer {self._credentials.registry_token}"
+        if credentials and credentials.registry_token:
+            self._authorization[origin] = f"Bearer {credentials.registry_token}"
             return True
         url = auth.token_url(challenge, self._reference.path, self._hosts)
         # The token server is the registry's choice; it gets the credentials by that registry's word, over TLS, and only in this request.

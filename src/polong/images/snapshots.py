@@ -86,8 +86,14 @@ class Snapshots:
         target = self.layer_path(record.chain)
         self._discard(target)
         path.rename(target)
-        records.write(self._layers / f"{target.name}.json", {"chain": str(record.chain), "bytes": record.bytes, "inodes": record.inodes})
         self._records[record.chain] = record
+
+    def persist_layers(self, chains: Sequence[Digest]) -> None:
+        """Records of committed layers, once their content has reached the disk: without a record a layer is gone after a restart."""
+        for chain in chains:
+            record, path = self._records[chain], self._layers / f"{self.layer_path(chain).name}.json"
+            if not path.exists():
+                records.write(path, {"chain": str(chain), "bytes": record.bytes, "inodes": record.inodes})
 
     def discard_layer(self, path: Path) -> None:
         """Of `begin_layer`. Idempotent."""
@@ -198,17 +204,17 @@ class Snapshots:
                 fd.close()
 
     def _mount(self, lowers: Sequence[str], directory: Path) -> None:
-        paths = [str(directory / name) for name in ("upper", "work", "merged")]
+        upper, work, merged = (str(directory / name) for name in ("upper", "work", "merged"))
         if self._volatile:
             try:
-                mounts.Overlay(tuple(lowers), *paths, options=(*_OPTIONS, "volatile")).execute()
+                mounts.Overlay(tuple(lowers), upper, work, merged, options=(*_OPTIONS, "volatile")).execute()
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
                 self._volatile = False
             else:
                 return
-        mounts.Overlay(tuple(lowers), *paths, options=_OPTIONS).execute()
+        mounts.Overlay(tuple(lowers), upper, work, merged, options=_OPTIONS).execute()
 
     def release(self, key: str) -> None:
         """Unmount and delete. Idempotent."""

@@ -1,0 +1,191 @@
+"""The store that pulls, imports and containers share: content, layers and catalog, with leases so that nothing in use is collected.
+
+A lease is taken in memory before content is looked for; collection removes what neither an image, nor a lease, nor a container's root
+file system needs. A failed pull drops its lease and collects: nothing of it stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+from polong.images import digest as digests
+from polong.images import manifest as documents
+from polong.images.catalog import Catalog, Entry
+from polong.images.content import ContentStore
+from polong.images.digest import Digest
+from polong.images.manifest import Configuration, Descriptor, Manifest
+from polong.images.snapshots import LayerRecord, Snapshots
+from polong.kit import errors
+from polong.kit.errors import DeadlineExceeded, Internal, Invalid, PolongError
+from polong.linux import process
+from polong.linux.paths import Root
+
+_UNPACKED_LIMIT = 64 << 30
+_UNPACK_SECONDS = 900
+_SYNC_SECONDS = 120.0
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """One root directory. `start` before use."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.chmod(0o700)
+        self.root = root
+        self.content = ContentStore(root)
+        self.snapshots = Snapshots(root)
+        self.catalog = Catalog(root / "index.json")
+        self._leases: Counter[Digest] = Counter()
+        self._collecting = asyncio.Lock()
+        self._unpacking: dict[Digest, asyncio.Lock] = {}
+
+    async def start(self) -> None:
+        """Read the catalog, clear what an earlier run left unfinished. An image whose content is damaged is dropped, with a log line."""
+        await asyncio.to_thread(self._load)
+        await self.collect()
+
+    def _load(self) -> None:
+        self.content.clear_ingest()
+        self.snapshots.clear_unfinished()
+        for stored in Catalog.encoded(self.root / "index.json"):
+            try:
+                content = self.content.read(Digest.parse(stored["id"]), documents.CONFIG_LIMIT)
+                self.catalog.restore(stored, documents.parse_configuration(content))
+            except (OSError, PolongError, KeyError, TypeError, ValueError) as error:
+                _log.warning("image %s is dropped from the catalog: %s", stored.get("tags"), error)
+
+    # --- leases and collection ----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[Callable[[Iterable[Digest]], None]]:
+        """`hold(digests)` keeps content and layers (by ChainID) from collection until the context ends; on failure they are collected."""
+        held: list[Digest] = []
+
+        def hold(wanted: Iterable[Digest]) -> None:
+            held.extend(wanted := list(wanted))
+            self._leases.update(wanted)
+
+        async with self._collecting:
+            pass
+        try:
+            yield hold
+        except BaseException:
+            self._release(held)
+            await asyncio.shield(self.collect())
+            raise
+        self._release(held)
+
+    def _release(self, held: list[Digest]) -> None:
+        self._leases.subtract(held)
+        self._leases = +self._leases
+
+    async def collect(self) -> None:
+        """Remove content and layers that nothing needs."""
+        async with self._collecting:
+            wanted = set(self._leases) | self.snapshots.held()
+            for entry in self.catalog:
+                wanted.update(entry.blobs, entry.chains)
+            blobs = [digest for digest in self.content.digests() if digest not in wanted]
+            chains = [layer.chain for layer in self.snapshots.layers() if layer.chain not in wanted]
+            await asyncio.to_thread(self._remove, blobs, chains)
+
+    def _remove(self, blobs: Sequence[Digest], chains: Sequence[Digest]) -> None:
+        for chain in chains:
+            self.snapshots.remove_layer(chain)
+        for digest in blobs:
+            self.content.remove(digest)
+
+    # --- layers -------------------------------------------------------------------------------------------------------------
+
+    async def unpack(self, layer: Descriptor, diff_id: Digest, below: Sequence[Digest], chain: Digest) -> None:
+        """Make the layer `chain` from its blob, above the layers `below` (lowest first); nothing where it is there. Joined by others."""
+        async with self._unpacking.setdefault(chain, asyncio.Lock()):
+            if self.snapshots.layer(chain) is None:
+                await self._unpack(layer, diff_id, below, chain)
+        self._unpacking.pop(chain, None)
+
+    async def _unpack(self, layer: Descriptor, diff_id: Digest, below: Sequence[Digest], chain: Digest) -> None:
+        directory = self.snapshots.begin_layer()
+        try:
+            verdict = await self._work(directory, layer, diff_id, below)
+            if verdict["skipped_devices"]:
+                _log.info("layer %s: %d device nodes left out", diff_id, verdict["skipped_devices"])
+            record = LayerRecord(chain, verdict["bytes"], verdict["inodes"])
+            await asyncio.to_thread(self.snapshots.commit_layer, directory, record)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(self.snapshots.discard_layer, directory))
+            raise
+
+    async def _work(self, directory: Path, layer: Descriptor, diff_id: Digest, below: Sequence[Digest]) -> dict[str, int]:
+        with ExitStack() as stack:
+            blob = stack.enter_context(self.content.path(layer.digest).open("rb"))
+            top = stack.enter_context(Root.open(directory))
+            lowers = [stack.enter_context(Root.open(self.snapshots.layer_path(chain))) for chain in reversed(below)]
+            task = {
+                "blob": blob.fileno(),
+                "directory": top.fileno(),
+                "lowers": [lower.fileno() for lower in lowers],
+                "compression": layer.compression,
+                "diff_id": str(diff_id),
+                "limit": _UNPACKED_LIMIT,
+                "seconds": _UNPACK_SECONDS,
+            }
+            numbers = [blob.fileno(), top.fileno(), *(lower.fileno() for lower in lowers)]
+            command = [sys.executable, "-I", "-m", "polong.images.worker"]
+            try:
+                result = await process.run(command, timeout=_UNPACK_SECONDS, stdin=json.dumps(task).encode(), pass_fds=numbers)
+            except DeadlineExceeded:
+                raise Invalid(f"layer {layer.digest} took longer than {_UNPACK_SECONDS} s to unpack") from None
+        try:
+            verdict = json.loads(result.stdout)
+        except ValueError:
+            raise Internal(f"cannot unpack layer {layer.digest}: the worker ended with status {result.code}: {result.line()}") from None
+        if "error" in verdict:
+            raise _error(verdict["error"])(f"layer {layer.digest}: {verdict['message']}")
+        return {key: int(verdict[key]) for key in ("bytes", "inodes", "skipped_devices")}
+
+    # --- images -------------------------------------------------------------------------------------------------------------
+
+    def entry(
+        self, target: Digest, manifest_digest: Digest, parsed: Manifest, configuration: Configuration, extra: Sequence[Digest]
+    ) -> Entry:
+        """A catalog entry of content that is all here; `extra` are documents above the manifest (indexes)."""
+        blobs = (*extra, manifest_digest, parsed.config.digest, *(layer.digest for layer in parsed.layers))
+        chains = tuple(digests.chain(list(configuration.diff_ids)))
+        size = sum(self.content.size(digest) for digest in dict.fromkeys(blobs))
+        return Entry(parsed.config.digest, target, manifest_digest, tuple(dict.fromkeys(blobs)), chains, size, configuration)
+
+    async def record(self, entry: Entry, *, tags: Iterable[str] = (), repo_digests: Iterable[str] = ()) -> Entry:
+        """Enter an image whose layers are unpacked: first the layers to disk, then their records, then the names."""
+        await process.run(["/bin/sync", "-f", str(self.root)], timeout=_SYNC_SECONDS)
+        await asyncio.to_thread(self.snapshots.persist_layers, entry.chains)
+        entry = self.catalog.put(entry, tags=tags, digests=repo_digests)
+        await asyncio.to_thread(self.catalog.save)
+        return entry
+
+    async def forget(self, text: str) -> Entry | None:
+        """Remove a name or an image; its content goes as soon as no container stands on it."""
+        entry = self.catalog.remove(text)
+        if entry is not None:
+            await asyncio.to_thread(self.catalog.save)
+            await self.collect()
+        return entry
+
+    def usage(self) -> tuple[int, int]:
+        """Bytes and inodes of content and layers."""
+        sizes = [self.content.size(digest) for digest in self.content.digests()]
+        layers = self.snapshots.layers()
+        return sum(sizes) + sum(layer.bytes for layer in layers), len(sizes) + sum(layer.inodes for layer in layers)
+
+
+def _error(name: str) -> type[PolongError]:
+    kind = getattr(errors, name, Internal)
+    return kind if isinstance(kind, type) and issubclass(kind, PolongError) else Internal
