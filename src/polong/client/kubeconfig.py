@@ -9,7 +9,6 @@ import base64
 import binascii
 import os
 import ssl
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,13 +220,7 @@ def _credentials(user: _Entry | None, name: str) -> Credentials:
 
 def _load_pair(context: ssl.SSLContext, credentials: Credentials) -> None:
     """OpenSSL reads the pair from a file alone: one in memory, which no other process can open by name."""
-    descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC) if hasattr(os, "memfd_create") else None
-    if descriptor is None:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(credentials.certificate + b"\n" + credentials.key)
-            file.flush()
-            context.load_cert_chain(file.name)
-        return
+    descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, credentials.certificate + b"\n" + credentials.key)
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")
