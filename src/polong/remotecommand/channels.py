@@ -98,7 +98,7 @@ def decode_resize(data: bytes) -> tuple[int, int]:
     try:
         size = json.loads(data)
         width, height = int(size.get("Width", 0)), int(size.get("Height", 0))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ChannelError("terminal size is not {Width, Height}") from error
     if not (0 <= width <= MAX_DIMENSION and 0 <= height <= MAX_DIMENSION):
         raise ChannelError(f"terminal size {width}x{height} is out of range")

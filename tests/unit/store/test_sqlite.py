@@ -7,6 +7,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,39 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def killed_writer(path: Path, acknowledged: int) -> list[list[str]]:
+    """A child writes until it has told of so many writes, then dies at once; (writer, number, revision) of all that it told."""
+    child = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        lines = [child.stdout.readline() for _ in range(acknowledged)]
+    finally:
+        child.send_signal(signal.SIGKILL)
+        rest = child.stdout.read()
+        child.stdout.close()
+        child.wait()
+    return [line.split() for line in [*lines, *rest.splitlines(keepends=True)] if line.endswith("\n")]
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
+
+
+async def create_many(storage: SQLiteStorage) -> None:
+    for number in range(1000):
+        await storage.create(f"/more/{number}", b"x" * 100_000)
+
+
+@contextmanager
+def small_disk(path: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(path)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
 
 
 @pytest.fixture
@@ -73,15 +108,7 @@ async def test_second_open_is_refused(path: Path):
 
 @pytest.mark.parametrize("acknowledged", [1, 150])
 async def test_killed_while_writing_keeps_every_acknowledged_write(path: Path, acknowledged: int):
-    child = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
-    try:
-        lines = [child.stdout.readline() for _ in range(acknowledged)]
-    finally:
-        child.send_signal(signal.SIGKILL)
-        rest = child.stdout.read()
-        child.stdout.close()
-        child.wait()
-    told = [line.split() for line in [*lines, *rest.splitlines(keepends=True)] if line.endswith("\n")]
+    told = killed_writer(path, acknowledged)
     assert len(told) >= acknowledged
     storage = await SQLiteStorage.open(path)
     for name, number, revision in told:
@@ -159,15 +186,7 @@ async def test_revisions_cross_a_block(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 async def test_torn_log_recovers_a_prefix(path: Path, tmp_path: Path):
-    child = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
-    try:
-        for _ in range(60):
-            child.stdout.readline()
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.stdout.read()
-        child.stdout.close()
-        child.wait()
+    killed_writer(path, 60)
     wal = path.with_name("state.db-wal")
     size = wal.stat().st_size
     assert size > 10_000
@@ -259,30 +278,24 @@ async def test_writers_share_transactions(path: Path):
 @pytest.mark.root
 async def test_full_disk(tmp_path: Path):
     """Reads go on; what adds is refused; what deletes may use the room kept for it; freed space heals."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(tmp_path)], check=True)
-    try:
+    with small_disk(tmp_path):
         storage = await SQLiteStorage.open(tmp_path / "state.db")
         try:
             for number in range(20):
                 await storage.create(f"/{number}", b"x" * 10_000)
-            hog = tmp_path / "hog"
-            with hog.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-                while True:
-                    file.write(b"\0" * 4096)
+            with pytest.raises(OSError, match="No space"):
+                fill(tmp_path / "hog")
             with pytest.raises(errors.Unavailable, match="no space left on its disk"):
-                for number in range(1000):
-                    await storage.create(f"/more/{number}", b"x" * 100_000)
+                await create_many(storage)
             assert (await storage.get("/3")).value == b"x" * 10_000
             await storage.delete("/3")
             assert await storage.get("/3") is None
             with pytest.raises(errors.Unavailable, match="no space left on its disk"):
                 await storage.create("/3", b"")
-            hog.unlink()
+            (tmp_path / "hog").unlink()
             assert await storage.create("/3", b"again") > 0
         finally:
             await storage.aclose()
         storage = await SQLiteStorage.open(tmp_path / "state.db")
         assert (await storage.get("/3")).value == b"again"
         await storage.aclose()
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
