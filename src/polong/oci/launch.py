@@ -36,8 +36,9 @@ class Record:
 class Launcher:
     """One runtime binary, one state directory (below `run_dir`, which lies on a tmpfs: state of a runtime dies with the boot)."""
 
-    def __init__(self, runtime: str | Path, run_dir: Path, groups: Cgroups) -> None:
-        """`runtime` is a path, or a name looked up in PATH. FailedPrecondition where there is none."""
+    def __init__(self, runtime: str | Path, run_dir: Path, groups: Cgroups | None = None) -> None:
+        """`runtime` is a path, or a name looked up in PATH. `groups` is this host's by default. FailedPrecondition where there is none."""
+        groups = groups or Cgroups()
         found = shutil.which(str(runtime), path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
         if found is None:
             raise FailedPrecondition(f"no OCI runtime {str(runtime)!r}: install crun (apt-get install crun), or give its path")
