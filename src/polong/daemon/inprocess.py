@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from polong.api.service import Request, Response, User
 from polong.client.inprocess import Handler, InProcessTransport
 from polong.client.transport import Call
 
-GROUPS = ("system:nodes", "system:authenticated")
+# Authorisation knows administrators alone: what a node may do is not told apart from what it needs yet.
+GROUPS = ("system:nodes", "system:masters", "system:authenticated")
 
 
 def node_user(node_name: str) -> User:
@@ -14,22 +17,19 @@ def node_user(node_name: str) -> User:
     return User(f"system:node:{node_name}", GROUPS)
 
 
-class _Service:
-    """What is asked of `api.app.Service`."""
-
-    async def handle(self, request: Request) -> Response:
-        raise NotImplementedError
+Serve = Callable[[Request], Awaitable[Response]]
 
 
-def transport(service: _Service, user: User) -> InProcessTransport:
-    return InProcessTransport(handler(service, user))
+def transport(serve: Serve, user: User) -> InProcessTransport:
+    """`serve` is `api.app.Service.handle`."""
+    return InProcessTransport(_handler(serve, user))
 
 
-def handler(service: _Service, user: User) -> Handler:
+def _handler(serve: Serve, user: User) -> Handler:
     async def handle(call: Call) -> Response:
         headers = {name.lower(): value for name, value in call.headers.items()}
         if call.body is not None:
             headers.setdefault("content-type", call.content_type)
-        return await service.handle(Request(call.method, call.path, call.query, headers, call.body, user))
+        return await serve(Request(call.method, call.path, call.query, headers, call.body, user))
 
     return handle

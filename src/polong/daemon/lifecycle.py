@@ -47,11 +47,19 @@ async def _serve(config: Config, credentials: pki.Credentials, ready: Callable[[
             _log.info("ready at %s, state in %s", config.url, config.root)
             await stop.wait()
     finally:
+        empty = stop.clear and await _empty(node)
         await _bounded(node.aclose_front, "API and kubelet")
-        if stop.clear:
-            await _bounded(node.clear, "network, cgroups and run directory")
         await _bounded(node.aclose, "runtime and store")
+        if empty:
+            await _bounded(node.clear, "network, cgroups and run directory")
         _log.info("stopped")
+
+
+async def _empty(node: Node) -> bool:
+    if await node.drained():
+        return True
+    _log.error("Pods are left on this node: its network and its cgroups stay")
+    return False
 
 
 def _settle() -> None:

@@ -23,7 +23,10 @@ def test_invalid_names_the_object_and_its_cause() -> None:
 
 def test_several_causes_are_a_list() -> None:
     causes = [Cause("", "Required value", "a"), Cause("", "Invalid value", "b")]
-    assert explain(errors.Invalid('Pod "x" is invalid: [..]', causes=causes)) == 'The Pod "x" is invalid: \n* a: Required value\n* b: Invalid value'
+    assert (
+        explain(errors.Invalid('Pod "x" is invalid: [..]', causes=causes))
+        == 'The Pod "x" is invalid: \n* a: Required value\n* b: Invalid value'
+    )
 
 
 def test_invalid_without_causes_keeps_the_message() -> None:

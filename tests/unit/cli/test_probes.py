@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from polong.cli.check import render
-from polong.cli.probes import Finding, Host, all_findings
-from polong.cli.probes import cgroups, kernel, network, storage, tools
+from polong.cli.probes import Finding, Host, all_findings, cgroups, kernel, network, storage, tools
 
 GOOD = {
     "proc/self/status": "Name:\tx\nCapEff:\t000001ffffffffff\n",
@@ -23,7 +22,9 @@ GOOD = {
 }
 
 
-def machine(tmp_path: Path, files: dict[str, str | None] | None = None, programs: tuple[str, ...] = ("crun", "conmon", "nft"), **more: Any) -> Host:
+def machine(
+    tmp_path: Path, files: dict[str, str | None] | None = None, programs: tuple[str, ...] = ("crun", "conmon", "nft"), **more: Any
+) -> Host:
     for name, text in {**GOOD, **(files or {})}.items():
         if text is not None:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,11 @@ def test_marks() -> None:
         process(6, 6, 0, "c", "daemon", orphan=True),
         process(7, 7, 0, "c", name="gone", zombie=True, orphan=True, state="Z"),
     ]
-    assert [line.split("8K    ")[1] for line in render(items, headers=False)] == ["sleep 9  (exec)", "daemon  (orphan)", "[gone]  (orphan, zombie)"]
+    assert [line.split("8K    ")[1] for line in render(items, headers=False)] == [
+        "sleep 9  (exec)",
+        "daemon  (orphan)",
+        "[gone]  (orphan, zombie)",
+    ]
 
 
 def test_a_process_cannot_write_to_the_terminal() -> None:

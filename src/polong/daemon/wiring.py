@@ -1,0 +1,161 @@
+"""The graph of objects, built once, here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polong
+from polong.api.app import Service
+from polong.api.http import Server
+from polong.client.rest import Client
+from polong.cni.network import PodNetwork
+from polong.cri.engine import Handler, Settings
+from polong.cri.host import HostKernel
+from polong.cri.service import CriService
+from polong.daemon import inprocess
+from polong.daemon.config import Config
+from polong.daemon.pki import Credentials, serving_hosts
+from polong.images.admin import ImageAdmin
+from polong.images.hosts import Hosts
+from polong.images.service import ImageService
+from polong.kit.clock import SystemClock
+from polong.kit.errors import FailedPrecondition, Unavailable
+from polong.kubelet.agent import Kubelet
+from polong.kubelet.apiclient import ApiClient
+from polong.kubelet.config import KubeletConfig
+from polong.oci import host as oci_host
+from polong.oci.conmon import Conmon
+from polong.oci.launch import BINARIES, Launcher
+from polong.oci.runtime import Runtime
+from polong.store import SQLiteStorage, Storage
+
+Json = dict[str, Any]
+
+_log = logging.getLogger(__name__)
+_DRAIN = 5.0
+_HOSTS = Path("/etc/containers/certs.d")
+
+
+class Node:
+    """Everything of one node. `start` brings it up in order; the front (API, kubelet) and the back (runtime, store) close apart, so that
+    a stop that clears can look at the runtime in between."""
+
+    def __init__(self, config: Config, credentials: Credentials) -> None:
+        self._config = config
+        self._credentials = credentials
+        self._front = contextlib.AsyncExitStack()
+        self._back = contextlib.AsyncExitStack()
+        self._kubelet: Kubelet | None = None
+        self._network = PodNetwork(
+            node_id=config.node_id, pod_cidr=config.pod_cidr, state_dir=config.root / "network", run_dir=config.run_dir / "network"
+        )
+        self._kernel: HostKernel | None = None
+
+    async def start(self) -> None:
+        """Returns when the API answers and the node is registered. Raises what stands in the way; then `aclose_front` and `aclose`."""
+        config = self._config
+        for directory in (config.run_dir, config.log_dir, config.kubelet_dir, config.containers_dir):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        storage = await SQLiteStorage.open(config.database)
+        self._back.push_async_callback(storage.aclose)
+        images, runtime = await self._runtime()
+        service = await self._api(storage)
+        service.images = ImageAdmin(images)
+        await self._agent(service, runtime)
+
+    async def _runtime(self) -> tuple[ImageService, CriService]:
+        """Images and CRI: what an earlier run left is taken over before anyone can ask."""
+        config = self._config
+        images = ImageService(config.images_dir, in_use=lambda: cri.images_in_use(), hosts=Hosts(_HOSTS))
+        launcher = Launcher(config.runtime, config.run_dir)
+        handler = Handler(Runtime(launcher, config.run_dir), Conmon(launcher, config.run_dir))
+        self._kernel = HostKernel(launcher.groups)
+        settings = Settings(
+            state_dir=config.containers_dir,
+            run_dir=config.run_dir,
+            cgroup_parent=config.cgroup_parent,
+            pause=BINARIES / "pause",
+            host=oci_host.probe(),
+            seccomp_default=_seccomp(),
+            version=polong.__version__,
+        )
+        cri = CriService(
+            settings,
+            images=images,
+            handlers={"": handler, launcher.name: handler},
+            network=self._network,
+            kernel=self._kernel,
+            clock=SystemClock(),
+        )
+        await images.start()
+        self._back.push_async_callback(images.aclose)
+        await cri.start()
+        self._back.push_async_callback(cri.aclose)
+        return images, cri
+
+    async def _api(self, storage: Storage) -> Service:
+        config = self._config
+        service = Service(storage, node_name=config.node_name)
+        await service.start()
+        self._front.push_async_callback(service.aclose)
+        server = Server(service, names=serving_hosts())
+        credentials = self._credentials
+        try:
+            await server.start(
+                config.host, config.port, certificate=credentials.server_cert, key=credentials.server_key, client_ca=credentials.ca
+            )
+        except OSError as error:
+            raise Unavailable(f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another port with --port") from error
+        self._front.push_async_callback(server.stop)
+        return service
+
+    async def _agent(self, service: Service, cri: CriService) -> None:
+        config = self._config
+        user = inprocess.node_user(config.node_name)
+        client = Client(inprocess.transport(service.handle, user), headers={"user-agent": f"polong-kubelet/{polong.__version__}"})
+        settings = KubeletConfig(
+            node_name=config.node_name,
+            root_dir=config.kubelet_dir,
+            log_dir=config.log_dir,
+            cgroup_parent=config.cgroup_parent,
+            pod_cidr=config.pod_cidr,
+        )
+        kubelet = self._kubelet = Kubelet(settings, ApiClient(client), cri, cri)
+        self._front.push_async_callback(kubelet.aclose)
+        service.node = kubelet.streams
+        await kubelet.start()
+
+    async def drained(self) -> bool:
+        """Whether no Pod is left (`polong down` has deleted them all); waits a moment for the last one to be cleaned up."""
+        return self._kubelet is None or await self._kubelet.drained(_DRAIN)
+
+    async def aclose_front(self) -> None:
+        """Nobody may ask any more, nothing is decided any more. Pods run on."""
+        await self._front.aclose()
+
+    async def aclose(self) -> None:
+        await self._back.aclose()
+
+    async def clear(self) -> None:
+        """After `aclose`, with no Pod left: take down what only a running node needs, network, cgroups, run directory."""
+        config = self._config
+        await self._network.teardown()
+        if self._kernel is not None:
+            for cgroup in [*self._kernel.child_cgroups(config.cgroup_parent), config.cgroup_parent, str(Path(config.cgroup_parent).parent)]:
+                self._kernel.remove_cgroup(cgroup)
+        await asyncio.to_thread(shutil.rmtree, config.run_dir)
+        with contextlib.suppress(OSError):
+            config.run_dir.parent.rmdir()
+
+
+def _seccomp() -> Json | None:
+    try:
+        return oci_host.default_seccomp()
+    except FailedPrecondition as error:
+        _log.warning("%s", error)
+        return None
