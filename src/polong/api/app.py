@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from polong import __version__
-from polong.api import administration, auth, discovery, negotiate, paths, podlog, podstreams, status
+from polong.api import administration, auth, discovery, negotiate, openapi_v2, paths, podlog, podstreams, status
 from polong.api.namespace_lifecycle import Lifecycle
 from polong.api.negotiate import Form
 from polong.api.objectstore import ObjectStore
@@ -29,7 +29,7 @@ from polong.api.verbs.patch import patch
 from polong.api.verbs.update import update
 from polong.api.verbs.watch import watch
 from polong.kit.clock import Clock, SystemClock
-from polong.kit.errors import BadRequest, PolongError, Unavailable
+from polong.kit.errors import BadRequest, PolongError, Unavailable, Unsupported
 from polong.kit.tasks import Tasks
 from polong.objects import gvk
 from polong.store.interface import Storage
@@ -175,7 +175,7 @@ class Service:
             return Response(200, b"ok", _TEXT)
         if path == "/":
             return Response(200, {"paths": self._all_paths()})
-        if path.startswith("/openapi/v3"):
+        if path.startswith(("/openapi/v3", "/openapi/v2")):
             return self._open_api(path, request)
         return self._discover(path, request)
 
@@ -184,6 +184,10 @@ class Service:
         return sorted(["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version", *groups])
 
     def _open_api(self, path: str, request: Request) -> Response:
+        if path == "/openapi/v2":
+            if openapi_v2.MEDIA not in request.headers.get("accept", ""):
+                raise Unsupported(f"only the following media types are accepted: {openapi_v2.MEDIA}", reason="NotAcceptable")
+            return Response(200, openapi_v2.document(self._registry, version()["gitVersion"]), {"Content-Type": openapi_v2.CONTENT_TYPE})
         if path == "/openapi/v3":
             return _tagged(request, self._openapi.index(), {})
         found = self._openapi.document(path.removeprefix("/openapi/v3/"))

@@ -153,7 +153,7 @@ def _is_integer(value: Value) -> bool:
     )
 
 
-def _number_text(value: float) -> str:
+def _number_text(value: Value) -> str:
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -71,10 +71,9 @@ def _directed(patch: Json) -> list[str]:
     """Names of the lists that the patch has orders or deletions for, or values, each once."""
     names: dict[str, None] = {}
     for name, value in patch.items():
-        for prefix in (ORDER, DELETE_PRIMITIVES):
-            if name.startswith(prefix):
-                names[name.removeprefix(prefix)] = None
-        if isinstance(value, list) and name != RETAIN:
+        if name.startswith((ORDER, DELETE_PRIMITIVES)):
+            names[name.removeprefix(ORDER).removeprefix(DELETE_PRIMITIVES)] = None
+        elif isinstance(value, list) and name != RETAIN:
             names[name] = None
     return list(names)
 
@@ -117,11 +116,10 @@ def _merge_list_field(result: Json, patch: Json, name: str, kind: Type | None) -
         result.pop(name)
 
 
-def _merge_maps(before: list[Json], patch: list[Json], order: list[Json] | None, key: str, kind: Type) -> list[Json]:
+def _merge_maps(before: list[Json], patch: list[Value], order: list[Value] | None, key: str, kind: Type) -> list[Json]:
     if any(isinstance(item, dict) and item.get(PATCH) == "replace" for item in patch):
         return [deepcopy(item) for item in patch if PATCH not in item]
     result = list(before)
-    added: list[Json] = []
     for item in patch:
         if not isinstance(item, dict) or key not in item:
             raise BadRequest(f"map: {item} does not contain declared merge key: {key}")
@@ -129,9 +127,7 @@ def _merge_maps(before: list[Json], patch: list[Json], order: list[Json] | None,
         if item.get(PATCH) == "delete":
             result = [old for old in result if old.get(key) != item[key]]
         elif index is None:
-            made = _merge_map({}, item, kind.items())
-            result.append(made)
-            added.append(made)
+            result.append(_merge_map({}, item, kind.items()))
         else:
             result[index] = _merge_map(result[index], item, kind.items())
     keys = [item.get(key) for item in order] if order is not None else [item[key] for item in patch if item.get(PATCH) != "delete"]
