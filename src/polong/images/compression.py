@@ -56,7 +56,7 @@ class _Gzip:
                 self._started = self._any = True
             try:
                 piece = self._stream.decompress(data, _CHUNK)
-            except igzip_lib.IsalError as error:
+            except igzip_lib.IsalError as error:  # type: ignore[misc] # its stubs miss that it is an exception
                 raise Invalid(f"gzip data is damaged: {error}") from None
             if self._stream.eof:
                 data = self._stream.unused_data

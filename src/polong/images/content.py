@@ -44,9 +44,13 @@ class Ingest:
         self._hash = hashlib.sha256()
         self.size = 0
 
+    def found(self) -> Digest:
+        """The digest of what was written so far."""
+        return Digest(self._hash.hexdigest())
+
     def commit(self, digest: Digest | None = None, size: int | None = None) -> Digest:
         """Publish under the digest of what was written, which must be `digest` (Invalid otherwise)."""
-        found = Digest(self._hash.hexdigest())
+        found = self.found()
         try:
             if size is not None and size != self.size:
                 raise Invalid(f"content of {digest} is {self.size} bytes long, its descriptor says {size}")

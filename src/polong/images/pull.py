@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
+from weakref import WeakValueDictionary
 
 from polong.images import digest as digests
 from polong.images import manifest as documents
@@ -37,7 +38,7 @@ class Puller:
         self._hosts = hosts
         self._architecture = architecture
         self._timeouts = timeouts
-        self._downloads: dict[Digest, asyncio.Lock] = {}
+        self._downloads: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def pull(self, reference: Reference, credentials: RegistryAuth | None, progress: Progress) -> Entry:
         """Errors are of their kind, begin with containerd's words and carry a reason; nothing of a failed pull stays."""
@@ -120,10 +121,10 @@ class Puller:
 
     async def _download(self, registry: Registry, descriptor: Descriptor, progress: Progress) -> None:
         """Into the content store; joined where another pull is at it."""
-        async with self._downloads.setdefault(descriptor.digest, asyncio.Lock()):
+        lock = self._downloads.setdefault(descriptor.digest, asyncio.Lock())
+        async with lock:
             if not self._store.content.has(descriptor.digest, descriptor.size):
                 await self._transfer(registry, descriptor, progress)
-        self._downloads.pop(descriptor.digest, None)
 
     async def _transfer(self, registry: Registry, descriptor: Descriptor, progress: Progress) -> None:
         ingest = self._store.content.begin(descriptor.size)
@@ -167,5 +168,5 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _wrapped(error: PolongError, message: str) -> PolongError:
     """The same kind, out of the family's public classes."""
-    kind = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    kind: type[PolongError] = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     return kind(message, reason=error.reason or "ErrImagePull", causes=error.causes)

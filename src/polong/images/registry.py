@@ -10,8 +10,8 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -106,21 +106,22 @@ class Registry:
             content = await _bounded(answer, manifest.MANIFEST_LIMIT, "image manifest")
             return Fetched(content, media_type, answer.headers.get("Docker-Content-Digest", ""))
 
-    async def blob(self, descriptor: Descriptor, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+    async def blob(self, descriptor: Descriptor, offset: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Pieces of a blob with the offset of each, from about `offset` on: a server that cannot continue starts again at 0.
         Errors as for `manifest`; the caller resumes after Unavailable."""
         failure: PolongError | None = None
         for server in self._servers:
             try:
-                async for piece in self._blob(server, descriptor, offset):
-                    yield piece
+                async with aclosing(self._blob(server, descriptor, offset)) as pieces:
+                    async for piece in pieces:
+                        yield piece
                 return
             except (NotFound, Unauthorized, Forbidden) as error:
                 failure = error
         assert failure is not None
         raise failure
 
-    async def _blob(self, server: Server, descriptor: Descriptor, offset: int) -> AsyncIterator[tuple[int, bytes]]:
+    async def _blob(self, server: Server, descriptor: Descriptor, offset: int) -> AsyncGenerator[tuple[int, bytes], None]:
         url = server.endpoint(f"{self._reference.path}/blobs/{descriptor.digest}")
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         async with self._get(server, url, headers) as answer:

@@ -35,6 +35,7 @@ class ImageService:
     ) -> None:
         self.store = Store(root)
         self.in_use = in_use
+        self.architecture = architecture
         self._puller = Puller(self.store, hosts or Hosts(), architecture=architecture, timeouts=timeouts)
         self._tasks = Tasks("images")
         self._pulls: dict[tuple[str, RegistryAuth | None], _Joined] = {}
@@ -66,6 +67,7 @@ class ImageService:
                 joined.listeners.remove(progress)
             if not joined.waiters and not joined.task.done():
                 joined.task.cancel()
+                self._forget(parsed, auth, joined)
         if isinstance(entry, Entry):
             return entry.image()
         raise entry
@@ -77,8 +79,11 @@ class ImageService:
         except Exception as error:
             return error
         finally:
-            if self._pulls.get((str(parsed), auth)) is joined:
-                del self._pulls[str(parsed), auth]
+            self._forget(parsed, auth, joined)
+
+    def _forget(self, parsed: Reference, auth: RegistryAuth | None, joined: _Joined) -> None:
+        if self._pulls.get((str(parsed), auth)) is joined:
+            del self._pulls[str(parsed), auth]
 
     async def get(self, reference: str) -> Image | None:
         entry = self.store.catalog.find(reference)
@@ -99,8 +104,7 @@ class ImageService:
         entry = self.store.catalog.find(image_id)
         if entry is None:
             raise NotFound(f"no image {image_id!r} on this node")
-        async with self.store.lease() as hold:
-            hold(entry.chains)
+        with self.store.holding(entry):
             return await asyncio.to_thread(self.store.snapshots.mount, str(entry.id), entry.chains, key)
 
     async def release_rootfs(self, key: str) -> None:

@@ -10,10 +10,12 @@ import asyncio
 import json
 import logging
 import sys
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from polong.images import digest as digests
 from polong.images import manifest as documents
@@ -44,8 +46,10 @@ class Store:
         self.snapshots = Snapshots(root)
         self.catalog = Catalog(root / "index.json")
         self._leases: Counter[Digest] = Counter()
+        # An import takes leases in the thread that reads its archive.
+        self._guard = threading.Lock()
         self._collecting = asyncio.Lock()
-        self._unpacking: dict[Digest, asyncio.Lock] = {}
+        self._unpacking: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
         """Read the catalog, clear what an earlier run left unfinished. An image whose content is damaged is dropped, with a log line."""
@@ -71,10 +75,11 @@ class Store:
 
         def hold(wanted: Iterable[Digest]) -> None:
             held.extend(wanted := list(wanted))
-            self._leases.update(wanted)
+            with self._guard:
+                self._leases.update(wanted)
 
         async with self._collecting:
-            pass
+            pass  # what it found unneeded goes before anybody counts on it
         try:
             yield hold
         except BaseException:
@@ -83,14 +88,27 @@ class Store:
             raise
         self._release(held)
 
+    @contextmanager
+    def holding(self, entry: Entry) -> Iterator[None]:
+        """Keep the layers of an image that is in the catalog now: collection has not chosen them."""
+        with self._guard:
+            self._leases.update(entry.chains)
+        try:
+            yield
+        finally:
+            self._release(list(entry.chains))
+
     def _release(self, held: list[Digest]) -> None:
-        self._leases.subtract(held)
-        self._leases = +self._leases
+        with self._guard:
+            self._leases.subtract(held)
+            self._leases = +self._leases
 
     async def collect(self) -> None:
         """Remove content and layers that nothing needs."""
         async with self._collecting:
-            wanted = set(self._leases) | self.snapshots.held()
+            with self._guard:
+                wanted = set(self._leases)
+            wanted |= self.snapshots.held()
             for entry in self.catalog:
                 wanted.update(entry.blobs, entry.chains)
             blobs = [digest for digest in self.content.digests() if digest not in wanted]
@@ -107,10 +125,10 @@ class Store:
 
     async def unpack(self, layer: Descriptor, diff_id: Digest, below: Sequence[Digest], chain: Digest) -> None:
         """Make the layer `chain` from its blob, above the layers `below` (lowest first); nothing where it is there. Joined by others."""
-        async with self._unpacking.setdefault(chain, asyncio.Lock()):
+        lock = self._unpacking.setdefault(chain, asyncio.Lock())
+        async with lock:
             if self.snapshots.layer(chain) is None:
                 await self._unpack(layer, diff_id, below, chain)
-        self._unpacking.pop(chain, None)
 
     async def _unpack(self, layer: Descriptor, diff_id: Digest, below: Sequence[Digest], chain: Digest) -> None:
         directory = self.snapshots.begin_layer()
