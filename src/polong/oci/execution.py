@@ -1,10 +1,7 @@
 """One exec: a process that joins a container, with streams of ours and no supervisor (`cri.ports.ExecProcess`).
 
-The runtime stays the parent and passes the exit code on. Three descriptors or a terminal:
-
-    pipes     for `terminal: false`
-    crun -t   hands the terminal's master to a socket of ours (--console-socket)
-    others    refuse that without --detach: they get a terminal of ours as their stdio and copy between the two
+The runtime only starts it (`exec --detach`) and is gone; the little `joiner` (csrc/joiner.c) adopts it and ends as it ends. So no
+process of a runtime lies between us and the streams: descriptors are pipes of ours, a terminal comes by the console socket.
 """
 
 from __future__ import annotations
@@ -19,8 +16,6 @@ import signal
 import socket
 import struct
 import termios
-import tty
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -50,7 +45,6 @@ class Exec:
         self._runtime = runtime
         self._scratch = scratch
         self._terminal: Fd | None = None
-        self._resized: Callable[[], None] = lambda: None
         self._pid = pid
         try:
             self._handle: PidFd | None = PidFd.open(pid)
@@ -60,12 +54,11 @@ class Exec:
         self._stdout: FdReader | None = runtime.stdout
         self._stderr: FdReader | None = runtime.stderr
 
-    def use_terminal(self, master: Fd, resized: Callable[[], None] = lambda: None) -> None:
-        """`resized` is called after each change of the size."""
+    def use_terminal(self, master: Fd) -> None:
         # One descriptor each: a stream closes its own at the end, and its number may then be another file's.
         self._stdin = TerminalWriter(Fd(os.dup(master.fileno())))
         self._terminal = Fd(os.dup(master.fileno()))
-        self._stdout, self._stderr, self._resized = FdReader(master), None, resized
+        self._stdout, self._stderr = FdReader(master), None
 
     @property
     def pid(self) -> int:
@@ -91,7 +84,6 @@ class Exec:
             return
         with suppress(OSError, ValueError):
             _set_size(self._terminal.fileno(), size)
-            self._resized()
 
     async def wait(self) -> int:
         """The exit code. Output then ends soon, also where a child in the background holds it. FailedPrecondition where the kernel
@@ -147,9 +139,7 @@ class Starter:
                 if not document.get("terminal"):
                     runtime = self._spawn(container_id, directory, cgroup, [], stdin=process.PIPE if stdin else None)
                     return Exec(runtime, await self._pid(runtime, directory), directory)
-                if self._launcher.name == "crun":
-                    return await self._with_console_socket(container_id, directory, cgroup)
-                return await self._with_own_terminal(container_id, directory, cgroup)
+                return await self._with_terminal(container_id, directory, cgroup)
         except BaseException as error:
             if runtime is not None:
                 await runtime.aclose()
@@ -161,9 +151,9 @@ class Starter:
     def _spawn(
         self, container_id: str, directory: Path, cgroup: str, options: list[str], *, stdin: Fd | None, output: Fd | None = process.PIPE
     ) -> process.Process:
-        words = self._launcher.words(cgroup, log=directory / "log")
+        words = self._launcher.words(cgroup, log=directory / "log", reap=directory / "pid")
         files = ["--process", str(directory / "process.json"), "--pid-file", str(directory / "pid")]
-        return process.spawn([*words, "exec", *files, *options, container_id], stdin=stdin, stdout=output, stderr=output)
+        return process.spawn([*words, "exec", "--detach", *files, *options, container_id], stdin=stdin, stdout=output, stderr=output)
 
     async def _pid(self, runtime: process.Process, directory: Path) -> int:
         """The exec'd process: both runtimes write the file once the command was found, and before it runs."""
@@ -173,7 +163,7 @@ class Starter:
             raise FailedPrecondition(f"cannot exec in container: {words}", reason=_REASON)
         return int(file.read_text(encoding="ascii"))
 
-    async def _with_console_socket(self, container_id: str, directory: Path, cgroup: str) -> Exec:
+    async def _with_terminal(self, container_id: str, directory: Path, cgroup: str) -> Exec:
         with Fd(os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as fd, socket.socket(socket.AF_UNIX) as listener:
             # A socket's path has 108 bytes; through the descriptor it is short, wherever the directory lies.
             listener.bind(f"/proc/self/fd/{fd.fileno()}/tty")
@@ -206,23 +196,6 @@ class Starter:
                 raise FailedPrecondition(f"cannot exec in container: {self._launcher.name} sent no terminal", reason=_REASON)
             os.set_inheritable(numbers[0], False)
             return Fd(numbers[0])
-
-    async def _with_own_terminal(self, container_id: str, directory: Path, cgroup: str) -> Exec:
-        master, slave_end = (Fd(number) for number in os.openpty())
-        with slave_end as slave:
-            # Only the container's terminal shall echo and translate.
-            tty.setraw(slave.fileno())
-            runtime = self._spawn(container_id, directory, cgroup, ["--tty"], stdin=slave, output=slave)
-
-        try:
-            result = Exec(runtime, await self._pid(runtime, directory), directory)
-        except BaseException:
-            master.close()
-            await runtime.aclose()
-            raise
-        # Our terminal is not the runtime's controlling one, so the kernel tells it nothing.
-        result.use_terminal(master, lambda: runtime.send(signal.SIGWINCH))
-        return result
 
 
 def _set_size(terminal: int, size: TerminalSize) -> None:

@@ -48,25 +48,33 @@ class Launcher:
         self.records = run_dir / "containers"
         for directory in (self.root, self.records):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._joiner = BINARIES / "joiner" if groups.layout.kind == cgroups.HYBRID else None
-        if self._joiner is not None and not self._joiner.exists():
+        self._joiner = BINARIES / "joiner"
+        if not self._joiner.exists():
             raise Internal("the program joiner was not built: run make setup")
+
+    @property
+    def _hybrid(self) -> bool:
+        return self.groups.layout.kind == cgroups.HYBRID
 
     @property
     def name(self) -> str:
         """crun, runc, …: by the file name."""
         return self.runtime.name
 
-    def words(self, cgroup: str, *, log: Path | None = None) -> list[str]:
-        """The command up to, without, the subcommand. `cgroup` is where the runtime's children shall be born, "" for those without."""
+    def words(self, cgroup: str, *, log: Path | None = None, reap: Path | None = None) -> list[str]:
+        """The command up to, without, the subcommand. `cgroup` is where the runtime's children shall be born, "" for those without;
+        `reap` the pid file of an `exec --detach` whose process is to be waited for."""
         options = ["--root", str(self.root)]
         if log is not None:
             options += ["--log", str(log), "--log-format", "json"]
-        if self._joiner is None:
-            return [str(self.runtime), *options]
-        leaf = self.groups.unified_directory(cgroup) if cgroup else None
-        joined = ["--unified", str(leaf)] if leaf is not None else []
-        return [str(self._joiner), *joined, "--", str(self.runtime), *options]
+        joined: list[str] = []
+        if self._hybrid:
+            leaf = self.groups.unified_directory(cgroup) if cgroup else None
+            joined += ["--join", str(leaf)] if leaf is not None else []
+            joined += ["--hide", str(self.groups.layout.unified)]
+        if reap is not None:
+            joined += ["--reap", str(reap)]
+        return [*([str(self._joiner), *joined, "--"] if joined else []), str(self.runtime), *options]
 
     def prepare(self, container_id: str, bundle: Path) -> Record:
         """Before create: note where the container is (intent first), make the unified leaf it will be born in."""
@@ -75,7 +83,7 @@ class Launcher:
         temporary = self.records / f"{container_id}.new"
         temporary.write_text(json.dumps({"bundle": str(record.bundle), "cgroup": record.cgroup}), encoding="utf-8")
         temporary.replace(self._record(container_id))
-        if self._joiner is not None:
+        if self._hybrid:
             self.groups.create_unified(record.cgroup)
         return record
 
