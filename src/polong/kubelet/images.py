@@ -53,7 +53,7 @@ class Images:
         self._recorder = recorder
         self._clock = clock
         self._tasks = Tasks("images")
-        self._pulls: dict[str, asyncio.Task[None]] = {}
+        self._pulls: dict[str, asyncio.Task[PolongError | None]] = {}
         self._failures: dict[str, _Failure] = {}
 
     async def aclose(self) -> None:
@@ -114,10 +114,8 @@ class Images:
             task = self._tasks.start(self._fetch(image), f"pull {image}")
             self._pulls[image] = task
             task.add_done_callback(lambda _: self._pulls.pop(image, None))
-        try:
-            # Shielded: who leaves must not end the pull of those who stay.
-            await asyncio.shield(task)
-        except PolongError as error:
+        # Shielded: who leaves must not end the pull of those who stay.
+        if (error := await asyncio.shield(task)) is not None:
             reason = (
                 error.reason if error.reason in ("InvalidImageName", "RegistryUnavailable", "SignatureValidationFailed") else "ErrImagePull"
             )
@@ -128,8 +126,13 @@ class Images:
         took = _milliseconds(self._clock.monotonic() - began)
         self._recorder.pod(pod, "Pulled", f'Successfully pulled image "{image}" in {took}', container=name)
 
-    async def _fetch(self, image: str) -> None:
-        await self._service.pull_image(v1.PullImageRequest(image=v1.ImageSpec(image=image)))
+    async def _fetch(self, image: str) -> PolongError | None:
+        """The failure is a value: a registry that says no is no failure of the task."""
+        try:
+            await self._service.pull_image(v1.PullImageRequest(image=v1.ImageSpec(image=image)))
+        except PolongError as error:
+            return error
+        return None
 
     def _count_failure(self, image: str, message: str) -> None:
         """One step for each pull, however many waited for it."""

@@ -127,7 +127,8 @@ def _kill(pod: Json, container: Container, message: str = "") -> Kill | RemoveCo
 
 def _down(pod: Json, seen: Observation) -> tuple[Stage, ...]:
     """Everything stopped, nothing removed but what never ran."""
-    kills = tuple(_kill(pod, each) for each in seen.alive())
+    order = {each["name"]: place for place, each in enumerate(pods.containers(pod))}
+    kills = tuple(_kill(pod, each) for each in sorted(seen.alive(), key=lambda each: order.get(each.name, len(order))))
     stops = tuple(StopSandbox(each.id) for each in seen.ready_sandboxes())
     return tuple(stage for stage in (kills, stops) if stage)
 

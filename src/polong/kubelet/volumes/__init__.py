@@ -5,6 +5,7 @@ own directory, mode 0700 at the top; what containers wrote in it is removed with
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Volumes:
         self._pods = root / "pods"
         self._host_file = host_file
         self._written: dict[str, str] = {}
+        # Containers of a Pod are made side by side, each in a thread.
+        self._writing = threading.Lock()
 
     def directory(self, uid: str) -> Path:
         if not uid or not set(uid) <= _PLAIN:
@@ -93,12 +96,13 @@ class Volumes:
             text = hosts.managed(ips, containers.hostname(pod), full, aliases)
         path = own / "etc-hosts"
         # Containers may add lines of their own, which a restart of a neighbour must not undo.
-        if self._written.get(pods.uid(pod)) != text or not path.exists():
-            fresh = own / ".etc-hosts"
-            fresh.write_text(text, "utf-8")
-            fresh.chmod(0o644)
-            fresh.replace(path)
-            self._written[pods.uid(pod)] = text
+        with self._writing:
+            if self._written.get(pods.uid(pod)) != text or not path.exists():
+                fresh = own / ".etc-hosts"
+                fresh.write_text(text, "utf-8")
+                fresh.chmod(0o644)
+                fresh.replace(path)
+                self._written[pods.uid(pod)] = text
         return path
 
     def message(self, uid: str, container: str, attempt: int, limit: int = termination.MESSAGE_BYTES) -> str:
