@@ -15,8 +15,9 @@ from polong.cri.records.disk import RecordDir
 from polong.cri.records.sandbox import SandboxRecord
 from polong.cri.table import Container, Sandbox, Table
 from polong.kit.clock import Clock
-from polong.kit.errors import NotFound
+from polong.kit.errors import FailedPrecondition, NotFound
 from polong.kit.tasks import Tasks
+from polong.oci import bundle
 from polong.oci.spec.model import Host
 
 
@@ -33,14 +34,14 @@ class Settings:
     """Where things live and what they start from.
 
     `state_dir` survives a reboot (records), `run_dir` need not (bundles, sandboxes' files). `cgroup_parent` is the node's, absolute
-    below the mount of each hierarchy; sandboxes that name no parent get one there. `pause_root` is a directory holding /pause.
-    `seccomp_default` is RuntimeDefault's profile document, None where the host has no seccomp.
+    below the mount of each hierarchy; sandboxes that name no parent get one there. `pause` is the binary of PID 1.
+    `seccomp_default` is the distribution's profile, from which RuntimeDefault is made; None where the host has none.
     """
 
     state_dir: Path
     run_dir: Path
     cgroup_parent: str
-    pause_root: Path
+    pause: Path
     host: Host
     seccomp_default: Json | None
     version: str = "0"
@@ -89,6 +90,13 @@ class Engine:
 
     def save_container(self, container: Container) -> None:
         self.container_records.save(container.id, container.record)
+
+    def runtime_config(self, bundle_dir: Path) -> Json | None:
+        """config.json of a bundle of ours, None where it cannot be read."""
+        try:
+            return bundle.read(bundle_dir)
+        except FailedPrecondition:
+            return None
 
     def close_processes(self) -> None:
         """Let go of every process without touching it."""

@@ -15,6 +15,7 @@ from polong.cri.engine import Engine
 from polong.cri.records.container import UNKNOWN_EXIT_CODE, exit_reason
 from polong.cri.table import Container, Sandbox
 from polong.criapi.wire import v1
+from polong.kit.errors import PolongError
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ _LEFTOVERS_GIVE_UP = 120.0
 # conmon writes the exit file right after it has reaped the main process and drained its output.
 _EXIT_FILE = 5.0
 _EXIT_FILE_POLL = 0.002
+_FILTER = 2.0
+_FILTER_POLL = 0.01
 
 
 def watch_container(engine: Engine, container: Container) -> None:
@@ -112,6 +115,28 @@ async def _exit_code(engine: Engine, container: Container) -> int | None:
             return supervisor.exit_code(container.id)
         await asyncio.sleep(_EXIT_FILE_POLL)
     return code
+
+
+async def check_started(engine: Engine, container: Container) -> None:
+    """The seccomp filter is the last thing that a runtime installs, so it is read back after the start: a container without it ends."""
+    config = engine.runtime_config(engine.settings.container_dir(container.id))
+    if config is None:
+        return
+    deadline = engine.clock.monotonic() + _FILTER
+    while True:
+        try:
+            engine.kernel.verify_started(container.record.pid, config)
+        except PolongError as error:
+            if container.over.is_set():
+                return
+            if engine.clock.monotonic() > deadline:
+                _log.error("container %s is killed: %s", container.id, error)
+                container.record.message = error.message
+                await engine.kernel.kill_cgroup(container.record.cgroup, _LEFTOVERS)
+                return
+        else:
+            return
+        await asyncio.sleep(_FILTER_POLL)
 
 
 def _conclude(engine: Engine, container: Container, code: int | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import stat
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,9 @@ from polong.linux import mounts, namespaces, paths, proc, process, syscalls
 from polong.linux.cgroups import Cgroups
 from polong.linux.flags import MNT, MS
 from polong.linux.pidfd import PidFd
-from polong.oci.spec.model import Device
+from polong.oci import host as oci_host
+from polong.oci import verify
+from polong.oci.spec.model import Device, Json
 
 _REASON = "CreateContainerError"
 _NSENTER = "/usr/bin/nsenter"
@@ -121,25 +122,13 @@ class HostKernel:
                 syscalls.umount2(str(path), MNT.DETACH)
 
     def device(self, host_path: str, container_path: str, permissions: str) -> Device:
+        if not container_path.startswith("/"):
+            raise Invalid(f"cannot put device {host_path} at {container_path!r}: not an absolute path", reason=_REASON)
         try:
-            info = Path(host_path).stat()
+            # A link such as /dev/stdin or a disk by its label means the node it leads to.
+            return oci_host.device(str(Path(host_path).resolve(strict=True)), container_path, permissions)
         except OSError as error:
             raise Invalid(f"cannot use device {host_path}: {error.strerror}", reason=_REASON) from error
-        kind = "c" if stat.S_ISCHR(info.st_mode) else "b" if stat.S_ISBLK(info.st_mode) else ""
-        if not kind:
-            raise Invalid(f"cannot use device {host_path}: it is no device node", reason=_REASON)
-        if not container_path.startswith("/") or set(permissions) - set("rwm"):
-            raise Invalid(f"cannot use device {host_path} as {container_path!r} with permissions {permissions!r}", reason=_REASON)
-        return Device(
-            path=container_path,
-            type=kind,
-            major=os.major(info.st_rdev),
-            minor=os.minor(info.st_rdev),
-            permissions=permissions,
-            mode=stat.S_IMODE(info.st_mode),
-            uid=info.st_uid,
-            gid=info.st_gid,
-        )
 
     def read_in_root(self, root: Path, path: str, limit: int) -> str:
         try:
@@ -151,6 +140,12 @@ class HostKernel:
             raise Invalid(f"cannot read /{path} of the image: {error.message}", reason=_REASON) from error
         except OSError as error:
             raise Invalid(f"cannot read /{path} of the image: {error.strerror}", reason=_REASON) from error
+
+    def verify_created(self, pid: int, config: Json) -> None:
+        verify.created(pid, config)
+
+    def verify_started(self, pid: int, config: Json) -> None:
+        verify.started(pid, config)
 
     async def connect(self, netns: str, port: int) -> socket.socket:
         ours, theirs = socket.socketpair()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from polong.oci.spec.model import Device
+from polong.oci.spec.model import Device, Json
 
 
 class Process(Protocol):
@@ -90,6 +90,14 @@ class Kernel(Protocol):
     def read_in_root(self, root: Path, path: str, limit: int) -> str:
         """A regular file beneath `root`, no link followed, at most `limit` bytes; "" where there is none. Invalid for what is not
         a regular file or is longer."""
+        ...
+
+    def verify_created(self, pid: int, config: Json) -> None:
+        """FailedPrecondition where the kernel does not say of the created process what config.json says."""
+        ...
+
+    def verify_started(self, pid: int, config: Json) -> None:
+        """The same for what runtimes do last, the seccomp filter. A process that has ended passes."""
         ...
 
     async def connect(self, netns: str, port: int) -> socket.socket:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polong.cri import bundles
 from polong.cri.engine import Engine
 from polong.cri.ports import ExecProcess
 from polong.cri.table import Container
-from polong.kit.errors import FailedPrecondition, Invalid
+from polong.kit.errors import Invalid
+from polong.oci import bundle
 from polong.oci.spec import process as process_spec
 
 
@@ -16,9 +16,7 @@ async def start(engine: Engine, container: Container, command: Sequence[str], *,
     """FailedPrecondition with the runtime's own words where the command cannot be started."""
     if not command:
         raise Invalid("exec needs a command")
-    config = bundles.read(engine.settings.container_dir(container.id))
-    if config is None:
-        raise FailedPrecondition(f"container {container.id} has no bundle any more")
+    config = bundle.read(engine.settings.container_dir(container.id))
     document = process_spec.for_exec(config, command, terminal=terminal)
     runtime = engine.handler(container.record.handler).runtime
     return await runtime.exec(container.id, document, stdin=stdin, cgroup=container.record.cgroup)

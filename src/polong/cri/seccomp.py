@@ -9,16 +9,21 @@ from pathlib import Path
 
 from polong.cri.ports import Json
 from polong.criapi.wire import v1
-from polong.kit.errors import Invalid
+from polong.kit.errors import FailedPrecondition, Invalid
 from polong.oci.spec import seccomp
 
 _REASON = "CreateContainerError"
 _MOST_BYTES = 1 << 20
 
 
-def default(profile: Json | None) -> Json | None:
-    """RuntimeDefault; None where the host has no seccomp at all (which `polong check` says)."""
-    return None if profile is None else seccomp.runtime_default(profile)
+def default(profile: Json | None) -> Json:
+    """RuntimeDefault. FailedPrecondition where the host has no profile to make it from: never silently unconfined."""
+    if profile is None:
+        raise FailedPrecondition(
+            "no default seccomp profile on this host: install golang-github-containers-common, or ask for seccompProfile Unconfined",
+            reason=_REASON,
+        )
+    return seccomp.runtime_default(profile)
 
 
 def chosen(profile: v1.SecurityProfile, *, privileged: bool, runtime_default: Json | None) -> Json | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Mapping
 
-from polong.cri import restore
+from polong.cri import pause_root, restore
 from polong.cri.engine import Engine, Handler, Settings
 from polong.cri.kernel import Kernel
 from polong.cri.ports import ImageStore, Network
@@ -81,6 +81,7 @@ class CriService:
     async def start(self) -> None:
         """Set the network up, then take over what an earlier run left."""
         engine = self._engine
+        pause_root.make(engine.settings.run_dir, engine.settings.pause)
         try:
             await engine.network.setup()
         except (PolongError, OSError) as error:

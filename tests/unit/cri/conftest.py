@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class FakeProcess:
         self.signals: list[int] = []
         self.closed = False
         self.dies_of = {signal.SIGKILL, signal.SIGTERM}
+        self.on_death: Callable[[int], None] = lambda number: None
 
     @property
     def pid(self) -> int:
@@ -64,8 +65,9 @@ class FakeProcess:
 
     def signal(self, number: int) -> None:
         self.signals.append(number)
-        if number in self.dies_of:
+        if number in self.dies_of and self.alive:
             self.gone.set()
+            self.on_death(number)
 
     def close(self) -> None:
         self.closed = True
@@ -138,14 +140,12 @@ class FakeKernel:
     async def kill_cgroup(self, cgroup: str, timeout: float) -> bool:
         self.world.calls.append(f"kill_cgroup {cgroup[-6:]}")
         if cgroup in self.world.unkillable:
+            await asyncio.sleep(0.01)
             return False
         for pid in self.world.cgroups.get(cgroup, set()):
             process = self.world.processes[pid]
             if process.alive:
                 process.signal(signal.SIGKILL)
-                for container_id, main in self.world.mains.items():
-                    if main == pid:
-                        self.world.end(container_id, 137)
         await asyncio.sleep(0)
         return True
 
@@ -173,6 +173,12 @@ class FakeKernel:
     def read_in_root(self, root: Path, path: str, limit: int) -> str:
         file = root / path
         return file.read_text() if file.exists() else ""
+
+    def verify_created(self, pid: int, config: Json) -> None:
+        if "verify" in self.world.fail:
+            raise self.world.fail["verify"]
+
+    def verify_started(self, pid: int, config: Json) -> None: ...
 
     async def connect(self, netns: str, port: int) -> socket.socket:
         raise NotImplementedError
@@ -299,17 +305,14 @@ class FakeRuntime:
 
     async def kill(self, container_id: str, number: int) -> None:
         await self.world.step(f"kill-{number}", container_id)
-        process = self.world.processes[self.world.mains[container_id]]
-        process.signal(number)
-        if not process.alive:
-            self.world.end(container_id, 128 + number)
+        self.world.processes[self.world.mains[container_id]].signal(number)
 
     async def delete(self, container_id: str, *, force: bool = False) -> None:
         await self.world.step("delete", container_id)
         config = self.world.bundles.get(container_id)
         if config is not None and force:
             for pid in self.world.cgroups.get(config["linux"]["cgroupsPath"], set()):
-                self.world.processes[pid].gone.set()
+                self.world.processes[pid].signal(signal.SIGKILL)
         self.world.states.pop(container_id, None)
 
     async def state(self, container_id: str) -> Json | None:
@@ -340,6 +343,7 @@ class FakeSupervisor:
         await self.world.step("supervise", container_id)
         main = self.runtime.born(container_id, bundle)
         conmon = self.world.spawn("conmon")
+        main.on_death = lambda number: self.world.end(container_id, 128 + number)
         self.world.mains[container_id] = main.pid
         self.world.conmons[container_id] = conmon.pid
         return Supervised(conmon_pid=conmon.pid, pid=main.pid)
@@ -412,6 +416,7 @@ class Node:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.world = World()
+        (directory / "pause-binary").write_bytes(b"\x7fELF")
         self.kernel = FakeKernel(self.world)
         self.images = FakeImages(self.world, directory / "images")
         self.runtime = FakeRuntime(self.world)
@@ -421,7 +426,7 @@ class Node:
             state_dir=directory / "state",
             run_dir=directory / "run",
             cgroup_parent="/polong/test",
-            pause_root=directory / "pause",
+            pause=directory / "pause-binary",
             host=Host(architecture="x86_64", capabilities=DEFAULT | {"CAP_SYS_PTRACE", "CAP_SYS_ADMIN"}),
             seccomp_default={"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []},
         )
@@ -485,6 +490,11 @@ class Node:
 
     async def sandbox_status(self, sandbox_id: str) -> v1.PodSandboxStatus:
         return (await self.service.pod_sandbox_status(v1.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id))).status
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 - the doubles know no events
+                await asyncio.sleep(0.001)
 
     async def over(self, container_id: str) -> v1.ContainerStatus:
         """Wait until its exit is recorded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from polong.cri import bundles, views
+from polong.cri import views
 from polong.cri.engine import Engine
 from polong.criapi.wire import v1
 
@@ -18,7 +18,7 @@ async def container_status(engine: Engine, request: v1.ContainerStatusRequest) -
             "sandboxID": record.sandbox_id,
             "pid": 0 if container.over.is_set() else record.pid,
             "runtimeHandler": record.handler,
-            "runtimeSpec": bundles.read(engine.settings.container_dir(container.id)),
+            "runtimeSpec": engine.runtime_config(engine.settings.container_dir(container.id)),
         }
         response.info["info"] = json.dumps(info)
     return response

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import socket
+from dataclasses import replace
 from pathlib import Path
 
-from polong.cri import bundles, exits, namespaces, notify, sandbox_files, seccomp, spec, users
+from polong.cri import exits, namespaces, notify, sandbox_files, seccomp, spec, users
 from polong.cri.engine import Engine, remove_tree
 from polong.cri.namespaces import SandboxNamespaces
 from polong.cri.ports import Image, Json
@@ -18,6 +19,8 @@ from polong.cri.undo import Undo
 from polong.criapi.wire import v1
 from polong.kit import ids
 from polong.kit.errors import FailedPrecondition, Invalid, NotFound
+from polong.oci import bundle, vet
+from polong.oci import host as oci_host
 from polong.oci.spec import build
 from polong.oci.spec.model import NEW, Device, Namespaces
 
@@ -86,7 +89,7 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
     undo.note("root file system", lambda: engine.images.release_rootfs(container.id))
     rootfs = await engine.images.mount_rootfs(image.id, container.id)
     config = await asyncio.to_thread(_config, engine, sandbox, container, image, rootfs, wanted)
-    bundles.write(directory, config)
+    bundle.write(directory, config)
     undo.note("processes", lambda: _ended(engine, container))
     if record.log_path:
         Path(record.log_path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -106,7 +109,7 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
     if container.conmon is not None:
         record.conmon_pid, record.conmon_start = supervised.conmon_pid, container.conmon.start
     _check_namespaces(engine, sandbox, supervised.pid, wanted)
-    # VERIFY
+    await asyncio.to_thread(engine.kernel.verify_created, supervised.pid, config)
 
 
 def _namespaces(engine: Engine, sandbox: Sandbox, config: v1.ContainerConfig) -> Namespaces:
@@ -117,6 +120,7 @@ def _namespaces(engine: Engine, sandbox: Sandbox, config: v1.ContainerConfig) ->
 def _config(engine: Engine, sandbox: Sandbox, container: Container, image: Image, rootfs: Path, wanted: Namespaces) -> Json:
     """Everything that reads files: in a thread. Notes on the record who the process is."""
     security, settings, record = container.config.linux.security_context, engine.settings, container.record
+    host = replace(settings.host, devices=oci_host.devices()) if security.privileged else settings.host
     identity = users.resolve(
         image.config.user,
         security,
@@ -135,14 +139,14 @@ def _config(engine: Engine, sandbox: Sandbox, container: Container, image: Image
             namespaces=wanted,
             files=sandbox_files.paths(settings.sandbox_dir(sandbox.id), sandbox.config.linux.security_context.namespace_options),
             hostname=sandbox.config.hostname or socket.gethostname(),
-            host=settings.host,
+            host=host,
             seccomp=seccomp.chosen(security.seccomp, privileged=security.privileged, runtime_default=settings.seccomp_default),
             devices=_devices(engine, container.config),
         )
     )
     _require_sources(container.config)
-    config = build.container(container_spec, settings.host)
-    # VET
+    config = build.container(container_spec, host)
+    vet.rootfs(rootfs, config)
     return config
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from polong.cri import bundles, views
+from polong.cri import views
 from polong.cri.engine import Engine
 from polong.criapi.wire import v1
 
@@ -24,7 +24,7 @@ async def pod_sandbox_status(engine: Engine, request: v1.PodSandboxStatusRequest
             "message": record.message,
             "netns": record.netns,
             "runtimeHandler": record.handler,
-            "runtimeSpec": bundles.read(engine.settings.sandbox_dir(sandbox.id)),
+            "runtimeSpec": engine.runtime_config(engine.settings.sandbox_dir(sandbox.id)),
         }
         response.info["info"] = json.dumps(info)
     return response

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 
-from polong.cri import bundles, exits, namespaces, notify, sandbox_files, seccomp, spec
+from polong.cri import exits, namespaces, notify, pause_root, sandbox_files, seccomp, spec
 from polong.cri.engine import Engine, Handler, remove_tree
 from polong.cri.parallel import both
 from polong.cri.ports import Attachment, PortMapping
@@ -15,6 +15,7 @@ from polong.cri.undo import Undo
 from polong.criapi.wire import v1
 from polong.kit import ids
 from polong.kit.errors import Invalid
+from polong.oci import bundle
 from polong.oci.spec import build
 
 _PROTOCOLS = {v1.TCP: "tcp", v1.UDP: "udp", v1.SCTP: "sctp"}
@@ -99,7 +100,7 @@ async def _make_pause(engine: Engine, sandbox: Sandbox, handler: Handler, undo: 
     config = build.sandbox(
         spec.sandbox(
             sandbox.config,
-            rootfs=str(settings.pause_root),
+            rootfs=str(pause_root.path(settings.run_dir)),
             cgroup=posixpath.join(record.cgroup_parent, sandbox.id),
             namespaces=namespaces.for_sandbox(security.namespace_options, record.netns),
             seccomp=seccomp.default(settings.seccomp_default),
@@ -107,7 +108,7 @@ async def _make_pause(engine: Engine, sandbox: Sandbox, handler: Handler, undo: 
         ),
         settings.host,
     )
-    bundles.write(directory, config)
+    bundle.write(directory, config)
     undo.note("/pause", lambda: handler.runtime.delete(sandbox.id, force=True))
     pid = await handler.runtime.create(sandbox.id, directory)
     sandbox.pause = engine.kernel.open_process(pid)

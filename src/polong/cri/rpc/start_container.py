@@ -25,6 +25,7 @@ async def start_container(engine: Engine, request: v1.StartContainerRequest) -> 
         if record.starting:
             record.starting = False
             engine.save_container(container)
+    _ = engine.tasks.start(exits.check_started(engine, container), f"check of {container.id[:12]}")
     notify.publish(engine, v1.CONTAINER_STARTED_EVENT, container.id, record.sandbox_id)
     return v1.StartContainerResponse()
 

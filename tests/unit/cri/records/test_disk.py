@@ -83,10 +83,18 @@ async def test_flush_in_batches_also_of_what_is_gone_again(tmp_path: Path) -> No
     records.save(ONE, record())
     records.save(TWO, record(TWO))
     (tmp_path / f"{TWO}.json").unlink()
+    flushed = asyncio.Event()
+    sync = records._sync
+
+    def watched(ids: set[str]) -> None:
+        sync(ids)
+        loop.call_soon_threadsafe(flushed.set)
+
+    loop = asyncio.get_running_loop()
+    records._sync = watched
     async with asyncio.TaskGroup() as group:
         flusher = group.create_task(records.keep_flushing(0))
-        while records._dirty:
-            await asyncio.sleep(0.001)
+        await flushed.wait()
         flusher.cancel()
     await records.flush()
     assert records.ids() == {ONE}
