@@ -167,7 +167,7 @@ class Service:
 
     def _fixed(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
-            raise status.method_not_allowed() if request.path.startswith("/api") else status.no_such_path()
+            raise status.no_such_path()
         path = request.path.rstrip("/") or "/"
         if path == "/version":
             return Response(200, version())

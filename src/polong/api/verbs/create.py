@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from polong.api import status
-from polong.api.resources.kind import Kind
+from polong.api.resources.namespaces import Namespaces
 from polong.api.service import Response
 from polong.api.verbs import answers, body
 from polong.api.verbs.call import Call
@@ -88,11 +88,4 @@ async def _admit(call: Call) -> None:
         raise status.forbidden(call.kind.resource, "", text, causes=(cause,))
 
 
-class _NamespaceKeys(Kind):
-    """Namespaces as far as their keys go: this verb must not depend on the file of a kind."""
-
-    resource = gvk.NAMESPACES
-    singular = "namespace"
-
-
-_NAMESPACES = _NamespaceKeys()
+_NAMESPACES = Namespaces()
