@@ -195,6 +195,11 @@ class PodNetwork:
         """Idempotent."""
         namespaces.unpin(self._pin(sandbox_id))
 
+    async def sandbox_ids(self) -> Sequence[str]:
+        """Sandboxes that have a namespace or an attachment here, also of an earlier run."""
+        pins = {entry.name for entry in self._pins.iterdir()} if self._pins.is_dir() else set()
+        return sorted(pins | self._attachments.ids())
+
     async def ready(self) -> str:
         """Empty where Pods can be attached; else what is missing, in one line."""
         if missing := self._missing():

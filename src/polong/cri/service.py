@@ -100,6 +100,10 @@ class CriService:
         for records in (engine.sandbox_records, engine.container_records):
             await records.flush()
 
+    def images_in_use(self) -> set[str]:
+        """Ids of the images that containers, also ended ones, stand on."""
+        return {container.record.image_id for container in self._engine.table.containers.values()}
+
     async def run_pod_sandbox(self, request: v1.RunPodSandboxRequest) -> v1.RunPodSandboxResponse:
         return await run_pod_sandbox(self._engine, request)
 

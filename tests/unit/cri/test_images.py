@@ -7,7 +7,6 @@ import pytest
 
 from polong.cri import images
 from polong.criapi.wire import v1
-from polong.kit.errors import FailedPrecondition
 
 
 @pytest.mark.parametrize(
@@ -44,11 +43,9 @@ async def test_list_and_file_system(node: Any) -> None:
     assert (usage.used_bytes.value, usage.inodes_used.value) == (10, 2)
 
 
-async def test_an_image_in_use_stays(node: Any) -> None:
-    request = v1.RemoveImageRequest(image=v1.ImageSpec(image="busybox"))
-    container = await node.create(await node.run())
-    with pytest.raises(FailedPrecondition, match="uses it"):
-        await node.service.remove_image(request)
-    await node.service.remove_container(v1.RemoveContainerRequest(container_id=container))
-    await node.service.remove_image(request)
-    await node.service.remove_image(v1.RemoveImageRequest(image=v1.ImageSpec(image="nothing")))
+async def test_remove_asks_the_store_and_the_store_may_ask_who_uses_what(node: Any) -> None:
+    await node.service.remove_image(v1.RemoveImageRequest(image=v1.ImageSpec(image="busybox")))
+    assert "delete_image busybox" in node.world.calls
+    assert node.service.images_in_use() == set()
+    await node.create(await node.run())
+    assert node.service.images_in_use() == {node.images.image.id}
