@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from polong.api.streaming import spdy, websocket
@@ -10,7 +12,10 @@ from polong.api.streaming.spdyremote import SpdyRemote
 from polong.api.streaming.upgrade import upgrade_of
 from polong.api.streaming.wanted import Wanted
 from polong.kit import errors
+from polong.kit.stdio import Stdio
 from polong.remotecommand import channels
+
+Json = dict[str, Any]
 
 # In the order of the server's liking; over SPDY v5 is v4, and v1 (no error stream) is spoken by nobody left.
 SPDY_VERSIONS = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io")
@@ -31,5 +36,11 @@ async def serve(request: web.BaseRequest, wanted: Wanted, work: Work) -> web.Str
         raise errors.BadRequest("unable to upgrade: the request must ask for websocket or SPDY/3.1")
     version = spdy.negotiate(request, SPDY_VERSIONS)
     async with spdy.take_over(request, version) as (link, response):
-        await conduct(SpdyRemote(link, wanted, version), work)
+        remote = SpdyRemote(link, wanted, version)
+
+        async def when_ready(stdio: Stdio) -> Json:
+            await remote.ready()
+            return await work(stdio)
+
+        await conduct(remote, when_ready)
     return response

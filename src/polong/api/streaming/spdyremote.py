@@ -10,6 +10,7 @@ from typing import Any
 from polong.api.streaming.session import Wire
 from polong.api.streaming.spdy import CREATION_SECONDS, Link, Stream
 from polong.api.streaming.wanted import Wanted
+from polong.kit import errors
 from polong.kit.stdio import Stdio, TerminalSize
 from polong.remotecommand import channels
 
@@ -21,7 +22,8 @@ _MAX_RESIZE = 4096
 
 
 class SpdyRemote:
-    """Streams may come in any order; reading or writing one waits until it is there."""
+    """Work begins when all streams are there (`ready`), for spdystream reads none before: what came on the first could fill its queues
+    and keep the replies for the rest from being read, until both sides wait for each other."""
 
     def __init__(self, link: Link, wanted: Wanted, version: str) -> None:
         self._link = link
@@ -33,12 +35,20 @@ class SpdyRemote:
             self._awaited["resize"] = loop.create_future()
         self._gone = asyncio.Event()
         self.stdio = Stdio(
-            stdin=_Late(self._awaited["stdin"]) if wanted.stdin else None,
-            stdout=_Late(self._awaited["stdout"]) if wanted.stdout else None,
-            stderr=_Late(self._awaited["stderr"]) if "stderr" in self._awaited else None,
+            stdin=_Opened(self._awaited["stdin"]) if wanted.stdin else None,
+            stdout=_Opened(self._awaited["stdout"]) if wanted.stdout else None,
+            stderr=_Opened(self._awaited["stderr"]) if "stderr" in self._awaited else None,
             resize=_sizes(self._awaited["resize"]) if wanted.tty else None,
             tty=wanted.tty,
         )
+
+    async def ready(self) -> None:
+        """DeadlineExceeded where the client does not open what it asked for, BrokenPipeError where it leaves."""
+        there, missing = await asyncio.wait(self._awaited.values(), timeout=CREATION_SECONDS)
+        if any(stream.cancelled() for stream in there):
+            raise BrokenPipeError("the client left")
+        if missing:
+            raise errors.DeadlineExceeded(f"the client did not open its streams within {CREATION_SECONDS:g} s")
 
     async def read(self) -> None:
         try:
@@ -58,14 +68,13 @@ class SpdyRemote:
         text = json.dumps(status).encode() if self._status else b"" if status["status"] == "Success" else str(status["message"]).encode()
         try:
             async with asyncio.timeout(CREATION_SECONDS):
-                # A command may end before the client has opened all: it waits for the end of each.
                 for name in ("stdout", "stderr", "error"):
-                    if (awaited := self._awaited.get(name)) is None:
+                    awaited = self._awaited.get(name)
+                    if awaited is None or not awaited.done() or awaited.cancelled():
                         continue
-                    stream = await awaited
                     if name == "error" and text:
-                        await stream.write(text)
-                    await stream.close()
+                        await awaited.result().write(text)
+                    await awaited.result().close()
         except (TimeoutError, BrokenPipeError):
             return
         try:
@@ -80,39 +89,28 @@ class SpdyRemote:
             awaited.cancel()
 
 
-class _Late:
-    """A stream that may not have been opened yet: Reader and Writer."""
+class _Opened:
+    """Reader and Writer on a stream that is there once `ready` has returned."""
 
     def __init__(self, stream: asyncio.Future[Stream]) -> None:
         self._stream = stream
 
-    async def _get(self) -> Stream | None:
-        try:
-            async with asyncio.timeout(CREATION_SECONDS):
-                await asyncio.wait({self._stream})
-        except TimeoutError:
-            return None
-        return None if self._stream.cancelled() else self._stream.result()
-
     async def read(self) -> bytes:
-        stream = await self._get()
-        return b"" if stream is None else await stream.read()
+        return b"" if self._stream.cancelled() else await self._stream.result().read()
 
     async def write(self, data: bytes) -> None:
-        stream = await self._get()
-        if stream is None:
-            raise BrokenPipeError("the client did not open the stream")
-        await stream.write(data)
+        if self._stream.cancelled():
+            raise BrokenPipeError("the client is gone")
+        await self._stream.result().write(data)
 
     async def close(self) -> None:
-        stream = await self._get()
-        if stream is not None:
-            await stream.close()
+        if not self._stream.cancelled():
+            await self._stream.result().close()
 
 
 async def _sizes(awaited: asyncio.Future[Stream]) -> AsyncIterator[TerminalSize]:
     """The resize stream: JSON objects one after the other."""
-    stream = _Late(awaited)
+    stream = _Opened(awaited)
     buffer = b""
     decoder = json.JSONDecoder()
     while data := await stream.read():
