@@ -195,15 +195,17 @@ class Server:
         return answer
 
     @contextlib.asynccontextmanager
-    async def _session(self, request: _Request) -> AsyncIterator[None]:
-        """A long answer: it ends when the client leaves, and quietly (the body ends well) when the server stops."""
+    async def _session(self, request: _Request, *, ends_with_client: bool = True) -> AsyncIterator[None]:
+        """A long answer: it ends quietly (the body ends well) when the server stops, and, where nobody else sees it, when the client
+        leaves."""
         task = asyncio.current_task()
         assert task is not None
         self._streams.add(task)
-        request.task_to_cancel = task
+        if ends_with_client:
+            request.task_to_cancel = task
         try:
             if self._closing:
-                return
+                task.cancel()
             yield
         except asyncio.CancelledError:
             if not self._closing:
@@ -224,15 +226,15 @@ class Server:
             logs = await self._service.handle(call)
             if logs.chunks is None:
                 return await self._answer(request, logs)
-            async with self._session(request):
+            async with self._session(request, ends_with_client=False):
                 return await streaming.serve_log_websocket(request, logs.chunks)
-            return None
+            raise ConnectionResetError("the server stops")
         target = await self._service.stream(call)
         if target is None:
             return None
-        async with self._session(request):
+        async with self._session(request, ends_with_client=False):
             return await self._serve(request, target)
-        return None
+        raise ConnectionResetError("the server stops")
 
     async def _serve(self, request: _Request, target: podstreams.StreamTarget) -> web.StreamResponse:
         node = self._service.require_node()
