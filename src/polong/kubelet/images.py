@@ -11,7 +11,7 @@ from typing import Any
 
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock
-from polong.kit.errors import Invalid, PolongError, Unavailable
+from polong.kit.errors import DeadlineExceeded, Invalid, PolongError, Unavailable
 from polong.kit.tasks import Tasks
 from polong.kubelet import backoff
 from polong.kubelet.backoff import Backoff
@@ -45,6 +45,7 @@ class _Failure:
     entry: Backoff
     at: float
     message: str
+    offline: bool
 
 
 class Images:
@@ -73,11 +74,30 @@ class Images:
             text = f'Container image "{image}" is not present with pull policy of Never'
             self._recorder.pod(pod, "ErrImageNeverPull", text, warning=True, container=name)
             raise ImageProblem(text, reason="ErrImageNeverPull", retry=backoff.INITIAL)
+        if local is not None and self._offline(image):
+            return self._as_it_is(pod, name, image, local)
         self._refuse_in_backoff(pod, name, image)
-        await self._pull(pod, name, image)
+        try:
+            await self._pull(pod, name, image)
+        except ImageProblem as problem:
+            if local is None or not self._offline(image):
+                self._recorder.pod(pod, "Failed", f'Failed to pull image "{image}": {problem}', warning=True, container=name)
+                raise
+            return self._as_it_is(pod, name, image, local)
         local = await self._local(pod, name, image)
         if local is None:
             raise ImageProblem(f'image "{image}" vanished after its pull', reason="ErrImagePull", retry=backoff.INITIAL)
+        return local
+
+    def _offline(self, image: str) -> bool:
+        """Its registry could not be reached a moment ago."""
+        failure = self._failures.get(image)
+        return failure is not None and failure.offline and self._clock.monotonic() < backoff.wait_until(failure.entry, failure.at)
+
+    def _as_it_is(self, pod: Json, name: str, image: str, local: LocalImage) -> LocalImage:
+        """Policy Always without a registry. Kubernetes would wait; one machine must work without a network, and says what it did."""
+        text = f'Container image "{image}" already present on machine, its registry cannot be reached'
+        self._recorder.pod(pod, "Pulled", text, container=name)
         return local
 
     async def _local(self, pod: Json, name: str, image: str) -> LocalImage | None:
@@ -119,8 +139,7 @@ class Images:
             reason = (
                 error.reason if error.reason in ("InvalidImageName", "RegistryUnavailable", "SignatureValidationFailed") else "ErrImagePull"
             )
-            self._recorder.pod(pod, "Failed", f'Failed to pull image "{image}": {error}', warning=True, container=name)
-            self._count_failure(image, f"{reason}: {error}")
+            self._count_failure(image, f"{reason}: {error}", _unreachable(error))
             raise ImageProblem(str(error), reason=reason, retry=_SHOWN) from error
         self._failures.pop(image, None)
         took = _milliseconds(self._clock.monotonic() - began)
@@ -134,14 +153,23 @@ class Images:
             return error
         return None
 
-    def _count_failure(self, image: str, message: str) -> None:
+    def _count_failure(self, image: str, message: str, offline: bool) -> None:
         """One step for each pull, however many waited for it."""
         now = self._clock.monotonic()
         failure = self._failures.get(image)
         if failure is not None and now - failure.at < 1.0:
             return
         entry = backoff.step(failure.entry if failure else None, now, now)
-        self._failures[image] = _Failure(entry, now, message)
+        self._failures[image] = _Failure(entry, now, message, offline)
+
+
+def _unreachable(error: BaseException | None) -> bool:
+    """Whether no registry answered; what wraps it says only that the pull failed."""
+    while isinstance(error, PolongError):
+        if not isinstance(error, Unavailable | DeadlineExceeded):
+            return False
+        error = error.__cause__
+    return True
 
 
 def default_policy(image: str) -> str:

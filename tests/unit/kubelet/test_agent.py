@@ -10,7 +10,7 @@ from tests.unit.kubelet.conftest import Bench
 from tests.unit.kubelet.doubles import UID, container, pod
 
 from polong.criapi.wire import v1
-from polong.kit.errors import FailedPrecondition, Unavailable
+from polong.kit.errors import FailedPrecondition, NotFound, Unavailable
 
 Json = dict[str, Any]
 
@@ -391,3 +391,24 @@ async def test_drained_waits_for_the_last_pod(bench: Bench) -> None:
     await bench.until(lambda: bench.api.deleted == [UID])
     await bench.quiet()
     assert await bench.kubelet.drained(1)
+
+
+async def test_policy_always_works_without_a_registry(bench: Bench) -> None:
+    bench.images.absent_pulls["busybox:1.28"] = Unavailable("cannot reach registry", reason="ErrImagePull")
+    bench.api.create(pod(container("a", imagePullPolicy="Always"), container("b", imagePullPolicy="Always")))
+    await bench.until(lambda: ready(bench))
+    await bench.quiet()
+    assert 'Container image "busybox:1.28" already present on machine, its registry cannot be reached' in bench.api.told("Pulled")
+    assert not bench.api.told("Failed")
+    assert len(bench.images.pulls) == 1
+    bench.runtime.exit("a", 1)
+    await bench.until(lambda: state(bench)["restartCount"] == 1 and ready(bench))
+    assert len(bench.images.pulls) == 1
+
+
+async def test_policy_always_obeys_a_registry_that_says_no(bench: Bench) -> None:
+    refusal = Unavailable("failed to pull", reason="ErrImagePull")
+    refusal.__cause__ = NotFound("not found")
+    bench.images.absent_pulls["busybox:1.28"] = refusal
+    bench.api.create(pod(container(imagePullPolicy="Always")))
+    await bench.until(lambda: waiting(bench) == "ErrImagePull")
