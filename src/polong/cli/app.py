@@ -5,7 +5,6 @@ Exit codes: 0, 1 for what the command could not do, 2 for wrong use, 130 after C
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from typing import NoReturn
@@ -25,6 +24,8 @@ class _Group(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in registry.names():
+            import difflib
+
             near = difflib.get_close_matches(args[0], registry.names(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"unknown command {args[0]!r}{hint}")

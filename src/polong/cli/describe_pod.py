@@ -51,12 +51,12 @@ def _head(text: Text, metadata: Json, spec: Json, status: Json) -> None:
     for name in ("reason", "message"):
         if status.get(name):
             text.line(0, f"{name.title()}:\t{status[name]}")
+    text.line(0, f"Process Namespace:\t{_process_namespace(spec)}")
     text.line(0, f"IP:\t{status.get('podIP', '')}")
     ips = status.get("podIPs") or []
     text.line(0, "IPs:" if ips else "IPs:\t<none>")
     for item in ips:
         text.line(1, f"IP:\t{item.get('ip', '')}")
-    text.line(0, f"Process Namespace:\t{_process_namespace(spec)}")
 
 
 def _process_namespace(spec: Json) -> str:

@@ -147,11 +147,18 @@ async def _follow(api: Api, call: Call, quiet: bool) -> None:
             if item.get("kind") == "Status" and item.get("status") == "Failure":
                 raise error_of(int(item.get("code") or 500), item)
             if item.get("status") == "done" and item.get("image"):
-                names.append(str(item["image"]))
+                names += names_of(item["image"])
             else:
                 progress.show(item)
     for name in names:
         click.echo(cell(name))
+
+
+def names_of(image: object) -> list[str]:
+    """Tags of an image as the store describes it, its id where it has none."""
+    if not isinstance(image, dict):
+        return [str(image)]
+    return [str(name) for name in image.get("repoTags") or [image.get("id", "")]]
 
 
 @command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import click
@@ -34,6 +33,8 @@ async def find(api: Api, text: str) -> Json:
     try:
         return await api.get(PODS.path(api.namespace, name))
     except NotFound as error:
+        import difflib
+
         listing = await api.get(PODS.path(api.namespace))
         near = difflib.get_close_matches(name, [item["metadata"]["name"] for item in listing.get("items") or []], n=1)
         if not near:

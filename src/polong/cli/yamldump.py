@@ -10,6 +10,7 @@ from polong.objects.yaml import resolve
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _WIDE = 1 << 20
+_STRING = "tag:yaml.org,2002:str"
 
 
 class _Dumper(_DUMPER):  # type: ignore[misc, valid-type]
@@ -21,9 +22,9 @@ def _text(dumper: Any, value: str) -> Any:  # noqa: ANN401
     style = None
     if "\n" in value.rstrip("\n") or (value.endswith("\n") and len(value) > 1):
         style = "|"
-    elif resolve(value) != value or value in {"<<", "="}:
+    elif resolve(value) != value or dumper.resolve(yaml.ScalarNode, value, (True, False)) != _STRING:
         style = '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    return dumper.represent_scalar(_STRING, value, style=style)
 
 
 _Dumper.add_representer(str, _text)

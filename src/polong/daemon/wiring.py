@@ -65,7 +65,8 @@ class Node:
         self._back.push_async_callback(storage.aclose)
         images, runtime = await self._runtime()
         service = await self._api(storage)
-        service.images = ImageAdmin(images)
+        service.images = admin = ImageAdmin(images)
+        self._front.push_async_callback(admin.aclose)
         await self._agent(service, runtime)
 
     async def _runtime(self) -> tuple[ImageService, CriService]:
