@@ -15,21 +15,16 @@ from polong.images.model import RegistryAuth
 from polong.images.pull import Progress
 from polong.images.service import ImageService
 from polong.kit.errors import BadRequest, FailedPrecondition, NotFound
-from polong.kit.tasks import Tasks
 
 Json = dict[str, Any]
 
 
 class ImageAdmin:
-    """Over the service that the CRI uses. `aclose` before the service's own."""
+    """Over the service that the CRI uses, whose `aclose` ends what is under way here too."""
 
     def __init__(self, service: ImageService) -> None:
         self._service = service
         self._store = service.store
-        self._tasks = Tasks("images admin")
-
-    async def aclose(self) -> None:
-        await self._tasks.aclose()
 
     async def list(self) -> Sequence[Json]:
         return [_described(entry) for entry in sorted(self._store.catalog, key=lambda entry: (entry.tags, entry.id))]
@@ -69,7 +64,7 @@ class ImageAdmin:
                 queue.put_nowait(None)
             return None
 
-        task = self._tasks.start(run(), name)
+        task = self._service.tasks.start(run(), name)
         try:
             while (event := await queue.get()) is not None:
                 yield event

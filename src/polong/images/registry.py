@@ -10,6 +10,7 @@ import asyncio
 import json
 import socket
 import ssl
+import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import aiohttp
 from yarl import URL
 
 from polong.images import auth, manifest
-from polong.images.hosts import Hosts, Server, is_forbidden
+from polong.images.hosts import Hosts, Server, is_forbidden, is_loopback
 from polong.images.manifest import Descriptor
 from polong.images.model import RegistryAuth
 from polong.images.reference import Reference
@@ -192,7 +193,8 @@ class Registry:
     async def _request(self, url: URL, headers: dict[str, str], tls: ssl.SSLContext | None) -> aiohttp.ClientResponse:
         assert self._session is not None
         try:
-            return await self._session.get(url, headers=headers, allow_redirects=False, ssl=tls if tls is not None else True)
+            verified = tls if tls is not None else True
+            return await self._session.get(url, headers=headers, allow_redirects=False, ssl=verified, proxy=_proxy(url))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"cannot reach registry {url.host}: {_cause(error)}", reason=_REASON) from None
 
@@ -259,6 +261,13 @@ class _Resolver(aiohttp.ThreadedResolver):
         if not allowed:
             raise OSError(f"{host} resolves to a refused address")
         return allowed
+
+
+def _proxy(url: URL) -> str | None:
+    """From the environment (https_proxy, http_proxy, no_proxy); never for this host itself."""
+    if url.host is None or is_loopback(url.host) or urllib.request.proxy_bypass(url.host):
+        return None
+    return urllib.request.getproxies().get(url.scheme)
 
 
 def _origin(url: URL) -> tuple[str, str, int | None]:

@@ -40,7 +40,7 @@ class ImageService:
         self.in_use = in_use
         self.architecture = architecture
         self._puller = Puller(self.store, hosts or Hosts(), architecture=architecture, timeouts=timeouts)
-        self._tasks = Tasks("images")
+        self.tasks = Tasks("images")
         self._pulls: dict[tuple[str, RegistryAuth | None], _Joined] = {}
 
     async def start(self) -> None:
@@ -49,7 +49,7 @@ class ImageService:
 
     async def aclose(self) -> None:
         """Stop pulls. Root file systems stay mounted: containers live on."""
-        await self._tasks.aclose()
+        await self.tasks.aclose()
 
     async def pull(self, reference: str, auth: RegistryAuth | None = None, *, progress: Progress | None = None) -> Image:
         """Pulls of the same name with the same credentials are one; it is given up when the last who asked leaves."""
@@ -57,7 +57,7 @@ class ImageService:
         joined = self._pulls.get((str(parsed), auth))
         if joined is None or joined.task.done():
             joined = _Joined()
-            joined.task = self._tasks.start(self._pull(parsed, auth, joined), f"pull {parsed}")
+            joined.task = self.tasks.start(self._pull(parsed, auth, joined), f"pull {parsed}")
             self._pulls[str(parsed), auth] = joined
         joined.waiters += 1
         if progress is not None:
