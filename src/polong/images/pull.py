@@ -56,18 +56,19 @@ class Puller:
             target, documents_above, manifest_digest, parsed = await self._resolve(reference, registry, hold)
         except PolongError as error:
             raise _wrapped(error, f'failed to resolve reference "{reference}": {error.message}') from error
-        names = {"tags": [str(reference)] if reference.tag else [], "repo_digests": [f"{reference.name}@{target}"]}
+        tags = [str(reference)] if reference.tag else []
+        repo_digests = [f"{reference.name}@{target}"]
         hold([parsed.config.digest, *(layer.digest for layer in parsed.layers)])
         known = self._store.catalog.get(parsed.config.digest)
         if known is not None and known.manifest == manifest_digest and self._complete(known):
-            return await self._store.record(known, **names)
+            return await self._store.record(known, tags=tags, repo_digests=repo_digests)
         await self._download(registry, parsed.config, progress)
         configuration = documents.parse_configuration(
             await asyncio.to_thread(self._store.content.read, parsed.config.digest, documents.CONFIG_LIMIT), len(parsed.layers)
         )
         await self._layers(registry, parsed, configuration, hold, progress)
         entry = self._store.entry(target, manifest_digest, parsed, configuration, documents_above)
-        return await self._store.record(entry, **names)
+        return await self._store.record(entry, tags=tags, repo_digests=repo_digests)
 
     def _complete(self, entry: Entry) -> bool:
         layers = all(self._store.snapshots.layer(chain) for chain in entry.chains)
