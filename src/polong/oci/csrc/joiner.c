@@ -1,16 +1,18 @@
 /* joiner [--join CGROUPDIR] [--hide MOUNT] [--reap PIDFILE] -- RUNTIME ARGUMENT...
  *
  * Runs an OCI runtime as the host needs it:
- *   --join  first puts the process into a leaf of the v2 cgroup tree, so that all that the runtime starts is born there and one write
- *           to the leaf's cgroup.kill ends it, also where the controllers are on v1 (hybrid).
+ *   --join  starts it in a leaf of the v2 cgroup tree, so that all that it starts is born there and one write to the leaf's cgroup.kill
+ *           ends it, also where the controllers are on v1 (hybrid). By clone3(2): moving a process costs an RCU grace period, 10 ms.
  *   --hide  gives it a mount namespace of its own without MOUNT: crun refuses hybrid hosts while a controller sits on the v2 side, and
  *           takes them for plain v1 without it. The host's mounts stay as they are.
- *   --reap  stays: runs the runtime (`exec --detach --pid-file PIDFILE`) as a child, adopts the process that it leaves behind, and ends
- *           as that ends (128+n for signal n). Neither in the cgroup nor in the mount namespace itself. */
+ *   --reap  after the runtime (`exec --detach --pid-file PIDFILE`) adopts the process that it leaves behind, and ends as that ends
+ *           (128+n for signal n).
+ * With --join or --reap the runtime is a child, and joiner itself is neither in the cgroup nor in the mount namespace. */
 #include "raw.h"
 
-enum { AT_CWD = -100, WRITE_ONLY = 1, CLOSE_ON_EXEC = 02000000, NEW_MOUNTS = 0x00020000, RECURSIVE = 16384, SLAVE = 1 << 19, DETACH = 2,
-       NO_FOLLOW = 8, PATH_LIMIT = 4096, USAGE = 125, FAILED = 126, SUBREAPER = 36, CHILD_SIGNAL = 17 };
+enum { AT_CWD = -100, CLOSE_ON_EXEC = 02000000, NEW_MOUNTS = 0x00020000, RECURSIVE = 16384, SLAVE = 1 << 19, DETACH = 2,
+       NO_FOLLOW = 8, USAGE = 125, FAILED = 126, SUBREAPER = 36, CHILD_SIGNAL = 17, NO_HANG = 1 };
+#define INTO_CGROUP 0x200000000ULL
 
 START;
 
@@ -31,24 +33,26 @@ __attribute__((noreturn)) static void fail(const char *what, const char *path, l
     leave(FAILED);
 }
 
-static void join(const char *directory)
+/* struct clone_args of clone3(2), as of Linux 5.7. */
+struct clone_arguments {
+    unsigned long long flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+/* As fork(2); the child is born in the cgroup `directory`, where there is one. */
+static long born_in(const char *directory)
 {
-    static const char file[] = "/cgroup.procs";
-    char path[PATH_LIMIT];
-    ulong_t head = length(directory);
-    if (head + sizeof file > sizeof path)
-        fail("use", directory, -36);
-    for (ulong_t i = 0; i < head; i++)
-        path[i] = directory[i];
-    for (ulong_t i = 0; i < sizeof file; i++)
-        path[head + i] = file[i];
-    long fd = raw(NR_open_or_openat, AT_CWD, (long)path, WRITE_ONLY | CLOSE_ON_EXEC, 0, 0);
-    if (fd < 0)
-        fail("open", path, fd);
-    long written = raw(NR_write, fd, (long)"0", 1, 0, 0);
-    if (written < 0)
-        fail("write to", path, written);
-    raw(NR_close, fd, 0, 0, 0, 0);
+    struct clone_arguments arguments = {.exit_signal = CHILD_SIGNAL};
+    if (directory) {
+        long fd = raw(NR_open_or_openat, AT_CWD, (long)directory, CLOSE_ON_EXEC, 0, 0);
+        if (fd < 0)
+            fail("open", directory, fd);
+        arguments.flags = INTO_CGROUP;
+        arguments.cgroup = (unsigned long long)fd;
+    }
+    long child = raw(NR_clone3, (long)&arguments, sizeof arguments, 0, 0, 0);
+    if (child < 0)
+        fail("start a process in", directory ? directory : "/", child);
+    return child;
 }
 
 static void hide(const char *mount)
@@ -68,22 +72,28 @@ static int status_code(int status)
     return status & 0x7f ? 128 + (status & 0x7f) : (status >> 8) & 0xff;
 }
 
-/* Only the child returns. */
-static void reap(const char *file)
+/* A runtime that failed may leave a dying child in the container's PID namespace; until that is reaped the namespace cannot end, and the
+ * host's init, which would inherit it, may take its time. Give it a second. */
+static void bury(void)
+{
+    long pause[2] = {0, 1000000};
+    for (int turn = 0; turn < 1000; turn++) {
+        long child = raw(NR_wait4, -1, 0, NO_HANG, 0, 0);
+        if (child < 0)
+            return;
+        if (child == 0)
+            raw(NR_pause_or_ppoll, 0, 0, (long)pause, 0, 8);
+        pause[0] = 0;
+        pause[1] = 1000000;
+    }
+}
+
+/* Wait for the process whose number the runtime wrote to `file`, and end as it ends. */
+__attribute__((noreturn)) static void stand_in(const char *file)
 {
     char digits[16];
     int status = 0;
     long pid = 0, child;
-    raw(NR_prctl, SUBREAPER, 1, 0, 0, 0);
-    if ((child = raw(NR_clone, CHILD_SIGNAL, 0, 0, 0, 0)) < 0)
-        fail("fork for", file, child);
-    if (child == 0)
-        return;
-    /* By number: what the runtime leaves behind may have ended first, and is not to be taken for it. */
-    if (raw(NR_wait4, child, (long)&status, 0, 0, 0) != child)
-        leave(FAILED);
-    if (status)
-        leave(status_code(status));
     long fd = raw(NR_open_or_openat, AT_CWD, (long)file, CLOSE_ON_EXEC, 0, 0);
     if (fd < 0)
         fail("open", file, fd);
@@ -98,6 +108,25 @@ static void reap(const char *file)
         if (child == pid)
             leave(status_code(status));
     leave(FAILED);
+}
+
+/* Start the runtime as a child; only that returns. */
+static void part(const char *directory, const char *file)
+{
+    int status = 0;
+    if (file)
+        raw(NR_prctl, SUBREAPER, 1, 0, 0, 0);
+    long child = born_in(directory);
+    if (child == 0)
+        return;
+    /* By number: what the runtime leaves behind may have ended first, and is not to be taken for it. */
+    if (raw(NR_wait4, child, (long)&status, 0, 0, 0) != child)
+        leave(FAILED);
+    if (file && !status)
+        stand_in(file);
+    if (file)
+        bury();
+    leave(status_code(status));
 }
 
 __attribute__((noreturn, used)) void begin(long *stack)
@@ -120,10 +149,8 @@ __attribute__((noreturn, used)) void begin(long *stack)
         say(2, "usage: joiner [--join CGROUPDIR] [--hide MOUNT] [--reap PIDFILE] -- RUNTIME ARGUMENT...\n");
         leave(USAGE);
     }
-    if (file)
-        reap(file);
-    if (directory)
-        join(directory);
+    if (directory || file)
+        part(directory, file);
     if (mount)
         hide(mount);
     char **command = arguments + next + 1;

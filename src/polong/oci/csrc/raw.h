@@ -5,7 +5,7 @@
 typedef unsigned long ulong_t;
 
 #if defined(__x86_64__)
-enum { NR_read = 0, NR_write = 1, NR_close = 3, NR_clone = 56, NR_open_or_openat = 257, NR_rt_sigaction = 13, NR_pause_or_ppoll = 271, NR_getpid = 39, NR_execve = 59,
+enum { NR_read = 0, NR_write = 1, NR_close = 3, NR_clone3 = 435, NR_open_or_openat = 257, NR_rt_sigaction = 13, NR_pause_or_ppoll = 271, NR_getpid = 39, NR_execve = 59,
        NR_exit = 231, NR_wait4 = 61, NR_prctl = 157, NR_mount = 165, NR_umount2 = 166, NR_unshare = 272 };
 static inline long raw(long number, long a, long b, long c, long d, long e)
 {
@@ -18,7 +18,7 @@ static inline long raw(long number, long a, long b, long c, long d, long e)
 #define START \
     __asm__(".global _start\n_start:\n xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n hlt\n")
 #elif defined(__aarch64__)
-enum { NR_read = 63, NR_write = 64, NR_close = 57, NR_clone = 220, NR_open_or_openat = 56, NR_rt_sigaction = 134, NR_pause_or_ppoll = 73, NR_getpid = 172, NR_execve = 221,
+enum { NR_read = 63, NR_write = 64, NR_close = 57, NR_clone3 = 435, NR_open_or_openat = 56, NR_rt_sigaction = 134, NR_pause_or_ppoll = 73, NR_getpid = 172, NR_execve = 221,
        NR_exit = 94, NR_wait4 = 260, NR_prctl = 167, NR_mount = 40, NR_umount2 = 39, NR_unshare = 97 };
 static inline long raw(long number, long a, long b, long c, long d, long e)
 {
