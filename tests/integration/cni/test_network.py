@@ -1,0 +1,225 @@
+"""The Pod network on the real kernel with the distribution's plugins: two Pods that talk, host ports, DEL after a restart, a census."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from polong.cni.network import PodNetwork
+from polong.cni.types import PortMapping
+from polong.kit import ids
+from polong.kit.errors import Unavailable
+from polong.linux import mountinfo, process
+
+pytestmark = pytest.mark.root
+
+
+def make(tmp_path: Path, node_id: str, number: int, **changes) -> PodNetwork:
+    return PodNetwork(node_id=node_id, pod_cidr=f"10.213.{number}.0/24", state_dir=tmp_path / "state", run_dir=tmp_path / "run", **changes)
+
+
+@pytest.fixture
+def node_id() -> str:
+    return f"t{os.getpid() % 10**5}{ids.name_suffix(3)}"
+
+
+@pytest.fixture
+def number() -> int:
+    return os.getpid() % 250
+
+
+@pytest.fixture
+async def network(tmp_path: Path, node_id: str, number: int) -> AsyncIterator[PodNetwork]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    before = _census()
+    made = make(tmp_path, node_id, number)
+    try:
+        await made.setup()
+        yield made
+    finally:
+        for record in (tmp_path / "state/attachments").glob("*.json"):
+            await made.detach(record.stem)
+        for pin in (tmp_path / "run/netns").glob("*"):
+            await made.delete_namespace(pin.name)
+        await made.teardown()
+        await made.teardown()
+    assert not [mount for mount in mountinfo.read() if mount.target.startswith(str(tmp_path))]
+    assert not list((tmp_path / "state/ipam").rglob("10.*"))
+    assert {name for name in _census() - before if node_id in name or name.startswith("veth")} == set()
+    tables = await process.run([shutil.which("nft", path=process.PATH), "list", "tables"], timeout=10)
+    assert node_id not in tables.stdout.decode()
+
+
+def _census() -> set[str]:
+    return {path.name for path in Path("/sys/class/net").iterdir()}
+
+
+async def pod(network: PodNetwork, ports: tuple[PortMapping, ...] = ()) -> tuple[str, Path, str]:
+    sandbox = ids.container_id()
+    pin = await network.create_namespace(sandbox)
+    attachment = await network.attach(sandbox, name="p", namespace="default", uid=ids.uid(), ports=ports)
+    return sandbox, pin, attachment.ips[0]
+
+
+async def inside(pin: Path, *command: str) -> process.Result:
+    return await process.run(["/usr/bin/nsenter", f"--net={pin}", *command], timeout=20)
+
+
+async def test_two_pods_reach_each_other_the_gateway_and_themselves(network, node_id, number):
+    (_, first, a), (_, second, b) = await asyncio.gather(pod(network), pod(network))
+    assert a != b
+    for pin, target in ((first, b), (second, a), (first, f"10.213.{number}.1"), (first, "127.0.0.1")):
+        result = await inside(pin, "/bin/busybox", "ping", "-c", "1", "-W", "3", target)
+        assert result.code == 0, (target, result)
+    links = json.loads((await inside(first, "/sbin/ip", "-json", "link")).stdout)
+    assert {link["ifname"] for link in links} == {"lo", "eth0"}
+    rules = await process.run([shutil.which("nft", path=process.PATH), "list", "table", "ip", f"polong-{node_id}"], timeout=10)
+    assert rules.stdout.decode().count("masquerade") == 1
+    assert await network.ready() == ""
+
+
+async def test_detach_is_idempotent_and_works_after_a_restart_and_a_reboot(network, tmp_path, node_id, number):
+    first, first_pin, address = await pod(network)
+    second, _, _ = await pod(network)
+    later = make(tmp_path, node_id, number)
+    await later.setup()
+    assert (await inside(first_pin, "/bin/busybox", "ping", "-c", "1", "-W", "3", f"10.213.{number}.1")).code == 0
+    await later.detach(first)
+    await later.detach(first)
+    assert not list((tmp_path / "state/ipam").rglob(address))
+    await later.delete_namespace(second)
+    await later.delete_namespace(second)
+    await later.detach(second)
+    await later.detach("0" * 64)
+
+
+async def test_stray_leases_are_given_back(network, tmp_path, node_id):
+    _, _, address = await pod(network)
+    leases = tmp_path / "state/ipam" / f"polong-{node_id}"
+    stray = leases / (address.rsplit(".", 1)[0] + ".77")
+    stray.write_text("f" * 64 + "\r\neth0")
+    await network.setup()
+    assert not stray.exists()
+    assert (leases / address).exists()
+
+
+async def test_host_ports_reach_the_pod_and_are_taken_back(network):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    sandbox, pin, _ = await pod(network, (PortMapping(port, 8080),))
+    server = process.spawn(["/usr/bin/nsenter", f"--net={pin}", "/bin/busybox", "nc", "-l", "-p", "8080", "-e", "/bin/echo", "hello"])
+    try:
+        assert await _fetch(port) == b"hello\n"
+    finally:
+        await server.aclose()
+    await network.detach(sandbox)
+    with pytest.raises(OSError):
+        await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 3)
+
+
+async def _fetch(port: int) -> bytes:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+                continue
+            data = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            if data:
+                return data
+
+
+async def test_the_namespace_is_made_once_and_is_not_the_daemons(network):
+    sandbox = ids.container_id()
+    pin = await network.create_namespace(sandbox)
+    inode = pin.stat().st_ino
+    assert await network.create_namespace(sandbox) == pin
+    assert pin.stat().st_ino == inode != Path("/proc/self/ns/net").stat().st_ino
+
+
+async def test_missing_plugins_are_named(tmp_path, node_id, number):
+    network = make(tmp_path, node_id, number, plugin_dirs=[tmp_path])
+    assert "bridge, host-local, loopback missing: install containernetworking-plugins" in await network.ready()
+    with pytest.raises(Unavailable, match="containernetworking-plugins"):
+        await network.setup()
+    assert not (Path("/sys/class/net") / f"pl{node_id}").exists()
+
+
+async def test_an_overlapping_range_is_refused_by_name(network, tmp_path, number):
+    other = PodNetwork(node_id="tovl", pod_cidr=f"10.213.{number}.128/25", state_dir=tmp_path / "s2", run_dir=tmp_path / "r2")
+    with pytest.raises(Unavailable, match=r"overlaps with .* of interface pl"):
+        await other.setup()
+    assert not Path("/sys/class/net/pltovl").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ('echo \'{"cniVersion":"1.0.0","code":7,"msg":"no good","details":"at all"}\'; exit 1', "bridge ADD failed: no good: at all"),
+        ("exit 3", "bridge ADD failed: exit status 3"),
+        ("echo garbage", "bridge answered no JSON"),
+        ("echo '{}'", "gave the Pod no address"),
+        ("head -c 3000000 /dev/zero", "answered no JSON"),
+        ("sleep 100", "did not end within"),
+        ("sleep 100 & echo '{}'", "gave the Pod no address"),
+    ],
+)
+async def test_bad_plugins_end_in_one_line_and_leave_no_process(tmp_path, node_id, number, script, words):
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    _script(plugins / "loopback", "echo '{}'")
+    _script(plugins / "host-local", "exit 0")
+    _script(plugins / "bridge", f'[ "$CNI_COMMAND" = DEL ] && exit 0\n{script}')
+    network = make(tmp_path, node_id, number, plugin_dirs=[plugins], timeout=1)
+    sandbox = ids.container_id()
+    await network.create_namespace(sandbox)
+    try:
+        with pytest.raises(Unavailable, match=words) as caught:
+            await network.attach(sandbox, name="p", namespace="default", uid="u", ports=())
+    finally:
+        await network.detach(sandbox)
+        await network.delete_namespace(sandbox)
+    assert "\n" not in caught.value.message
+    assert not list((tmp_path / "state/attachments").glob("*.json"))
+
+
+async def test_del_is_tried_again_and_remembered_when_it_fails(tmp_path, node_id, number):
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    counter = tmp_path / "count"
+    _script(plugins / "loopback", "echo '{}'")
+    _script(plugins / "host-local", "exit 0")
+    answer = '{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}'
+    _script(
+        plugins / "bridge",
+        f"cat >> {tmp_path}/in\n[ $CNI_COMMAND = ADD ] && echo '{answer}' && exit 0\n"
+        f'echo x >> {counter}; [ $(wc -l < {counter}) -lt 6 ] && echo \'{{"code":11,"msg":"busy"}}\' && exit 1\nexit 0',
+    )
+    network = make(tmp_path, node_id, number, plugin_dirs=[plugins])
+    sandbox = ids.container_id()
+    await network.create_namespace(sandbox)
+    try:
+        assert (await network.attach(sandbox, name="p", namespace="default", uid="u", ports=())).ips == ("10.0.0.2",)
+        with pytest.raises(Unavailable, match="bridge DEL failed: busy"):
+            await network.detach(sandbox)
+        assert (tmp_path / "state/attachments" / f"{sandbox}.json").exists()
+        await make(tmp_path, node_id, number, plugin_dirs=[plugins]).detach(sandbox)
+        assert counter.read_text().count("x") == 6
+        assert '"prevResult"' in (tmp_path / "in").read_text()
+    finally:
+        await network.delete_namespace(sandbox)
+
+
+def _script(path: Path, body: str) -> None:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
