@@ -21,10 +21,7 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True)
 class Entry:
-    """`target` is what the name led to (an index or the manifest itself); `blobs` all content that the image needs, in bytes `size`.
-
-    `imported` are the tags that an archive gave and no registry has confirmed since.
-    """
+    """`target` is what the name led to (an index or the manifest itself); `blobs` all content that the image needs, in bytes `size`."""
 
     id: Digest
     target: Digest
@@ -35,7 +32,6 @@ class Entry:
     configuration: Configuration
     tags: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
-    imported: tuple[str, ...] = ()
 
     def image(self) -> Image:
         return Image(str(self.id), self.tags, self.digests, self.size, self.configuration.config)
@@ -54,22 +50,15 @@ class Catalog:
     def get(self, identifier: Digest) -> Entry | None:
         return self._entries.get(identifier)
 
-    def put(self, entry: Entry, *, tags: Iterable[str] = (), digests: Iterable[str] = (), imported: bool = False) -> Entry:
-        """Add an image, or names to it; a tag leaves the image that had it. An image left without names keeps its digests. `imported`
-        says that the tags came from an archive."""
+    def put(self, entry: Entry, *, tags: Iterable[str] = (), digests: Iterable[str] = ()) -> Entry:
+        """Add an image, or names to it; a tag leaves the image that had it. An image left without names keeps its digests."""
         tags = tuple(tags)
         for other in self:
             if other.id != entry.id and set(other.tags) & set(tags):
                 self._entries[other.id] = replace(other, tags=tuple(tag for tag in other.tags if tag not in tags))
         known = self._entries.get(entry.id)
         old_tags, old_digests = (known.tags, known.digests) if known else ((), ())
-        confirmed = tuple(tag for tag in (known.imported if known else ()) if tag not in tags)
-        merged = replace(
-            entry,
-            tags=tuple(dict.fromkeys((*old_tags, *tags))),
-            digests=tuple(dict.fromkeys((*old_digests, *digests))),
-            imported=(*confirmed, *tags) if imported else confirmed,
-        )
+        merged = replace(entry, tags=tuple(dict.fromkeys((*old_tags, *tags))), digests=tuple(dict.fromkeys((*old_digests, *digests))))
         self._entries[entry.id] = merged
         return merged
 
@@ -129,7 +118,6 @@ class Catalog:
             configuration,
             tuple(stored["tags"]),
             tuple(stored["digests"]),
-            tuple(stored.get("imported", ())),
         )
         self._entries[entry.id] = entry
 
@@ -144,5 +132,4 @@ def _encode(entry: Entry) -> Json:
         "size": entry.size,
         "tags": list(entry.tags),
         "digests": list(entry.digests),
-        "imported": list(entry.imported),
     }

@@ -180,7 +180,7 @@ async def _enter(store: Store, hold: Callable[[Iterable[Digest]], None], image: 
     entry = store.entry(manifest_digest, manifest_digest, image.parsed, configuration, ())
     tags = [str(named) for named in references if named.tag]
     repo_digests = [f"{named.name}@{manifest_digest}" for named in references]
-    return await store.record(entry, tags=tags, repo_digests=repo_digests, imported=True)
+    return await store.record(entry, tags=tags, repo_digests=repo_digests)
 
 
 def _from_index(spool: _Spool, architecture: str | None) -> list[_Found]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,10 +14,8 @@ from polong.images.pull import Progress, Puller
 from polong.images.reference import Reference
 from polong.images.registry import Timeouts
 from polong.images.store import Store
-from polong.kit.errors import NotFound, Unavailable
+from polong.kit.errors import NotFound
 from polong.kit.tasks import Tasks
-
-_log = logging.getLogger(__name__)
 
 
 class ImageService:
@@ -79,13 +76,6 @@ class ImageService:
         """A failure is a result: it belongs to those who wait, not to the log of failed tasks."""
         try:
             return await self._puller.pull(parsed, auth, joined.report)
-        except Unavailable as error:
-            # Where no registry answers, the archive that gave this name is its only authority: machines without a network run too.
-            entry = self.store.catalog.find(str(parsed))
-            if entry is None or str(parsed) not in entry.imported:
-                return error
-            _log.warning("using the imported image of %s: %s", parsed, error.message)
-            return entry
         except Exception as error:
             return error
         finally:

@@ -181,11 +181,11 @@ class Store:
         size = sum(self.content.size(digest) for digest in dict.fromkeys(blobs))
         return Entry(parsed.config.digest, target, manifest_digest, tuple(dict.fromkeys(blobs)), chains, size, configuration)
 
-    async def record(self, entry: Entry, *, tags: Iterable[str] = (), repo_digests: Iterable[str] = (), imported: bool = False) -> Entry:
+    async def record(self, entry: Entry, *, tags: Iterable[str] = (), repo_digests: Iterable[str] = ()) -> Entry:
         """Enter an image whose layers are unpacked: first the layers to disk, then their records, then the names."""
         await process.run(["/bin/sync", "-f", str(self.root)], timeout=_SYNC_SECONDS)
         await asyncio.to_thread(self.snapshots.persist_layers, entry.chains)
-        entry = self.catalog.put(entry, tags=tags, digests=repo_digests, imported=imported)
+        entry = self.catalog.put(entry, tags=tags, digests=repo_digests)
         await asyncio.to_thread(self.catalog.save)
         return entry
 
