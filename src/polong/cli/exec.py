@@ -57,4 +57,7 @@ async def _exec(api: Api, which: tuple[str, str | None, bool], words: tuple[str,
     tty = terminal.wants_terminal(*modes)
     stdio = terminal.streams(stdin=modes[0], terminal=tty)
     session = remote.execute(api.client, found["metadata"]["name"], api.namespace, words, stdio, container=container)
-    return await sessions.run(session, stdio)
+    code = await sessions.run(session, stdio)
+    if code and not quiet:
+        click.echo(f"command terminated with exit code {code}", err=True)
+    return code

@@ -108,11 +108,16 @@ class _Stop:
         stop = tasks.start(self.wait(), "wish to stop")
         try:
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                await task
+            if task.done() and (error := await task) is not None:
+                raise error
         finally:
             await tasks.aclose()
 
 
-async def _finish(starting: Awaitable[None]) -> None:
-    await starting
+async def _finish(starting: Awaitable[None]) -> Exception | None:
+    """What stands in the way is a result, told once by whoever waits for it."""
+    try:
+        await starting
+    except Exception as error:
+        return error
+    return None

@@ -65,8 +65,7 @@ class Node:
         self._back.push_async_callback(storage.aclose)
         images, runtime = await self._runtime()
         service = await self._api(storage)
-        service.images = admin = ImageAdmin(images)
-        self._front.push_async_callback(admin.aclose)
+        service.images = ImageAdmin(images)
         await self._agent(service, runtime)
 
     async def _runtime(self) -> tuple[ImageService, CriService]:
