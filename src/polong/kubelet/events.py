@@ -24,6 +24,7 @@ _QUEUE = 1_000
 _REMEMBERED = 4_096
 _CORRELATED = 600.0
 _MESSAGE = 1_024
+_LATER = 0.2
 
 
 @dataclass
@@ -69,6 +70,11 @@ class Recorder:
             involved["fieldPath"] = f"spec.containers{{{container}}}"
         self._put(involved, reason, message, warning, component)
 
+    def scheduled(self, pod: Json) -> None:
+        """There is one node, and the API writes it into every Pod; users look for the scheduler's words all the same."""
+        text = f"Successfully assigned {pods.namespace(pod)}/{pods.name(pod)} to {self._node}"
+        self.pod(pod, "Scheduled", text, component="default-scheduler")
+
     def node(self, reason: str, message: str, *, warning: bool = False) -> None:
         self._put({"kind": "Node", "apiVersion": "v1", "name": self._node, "uid": self._node}, reason, message, warning, "kubelet")
 
@@ -81,19 +87,19 @@ class Recorder:
             _log.warning("event dropped, too many are waiting: %s %s", reason, text)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. What happens at once is written a moment later: the writing must not slow down what it tells of."""
         while True:
             note = await self._queue.get()
-            try:
-                await self._write(note)
-            except PolongError as error:
-                _log.info("cannot write event %s of %s: %s", note.reason, note.involved["name"], error)
-            finally:
-                self._queue.task_done()
+            await asyncio.sleep(_LATER)
+            await self._try(note)
+            while not self._queue.empty():
+                await self._try(self._queue.get_nowait())
 
-    async def flush(self) -> None:
-        """Wait until everything recorded so far was written."""
-        await self._queue.join()
+    async def _try(self, note: Note) -> None:
+        try:
+            await self._write(note)
+        except PolongError as error:
+            _log.info("cannot write event %s of %s: %s", note.reason, note.involved["name"], error)
 
     async def _write(self, note: Note) -> None:
         involved = note.involved

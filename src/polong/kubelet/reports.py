@@ -20,7 +20,7 @@ from polong.objects import pod as pods
 Json = dict[str, Any]
 
 _log = logging.getLogger(__name__)
-_SETTLE = 0.03
+_SETTLE = 0.25
 _RETRY = 1.0
 
 

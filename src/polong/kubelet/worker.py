@@ -102,6 +102,8 @@ class Worker:
         self._tasks = Tasks(f"Pod {pods.name(pod)}")
         if vanished:
             self.vanish()
+        elif not self._ending and not self._status.get("startTime"):
+            parts.recorder.scheduled(pod)
 
     # --- mailbox ---------------------------------------------------------------------------------------------------------------
 
@@ -285,10 +287,10 @@ class Worker:
                 self._parts.recorder.pod(pod, "BackOff", text, warning=True, container=name)
         held = {**pod, "status": _merged(self._status, pods.status(pod))}
         new = status.pod_status(held, seen, known, self._parts.clock.now())
-        urgent = new["phase"] != self._status.get("phase") or known.final
+        urgent = known.final or _telling(new) != _telling(self._status)
         self._status = new
         if not self._vanished:
-            self._parts.reports.put(pod, new, urgent=urgent and new["phase"] != "Pending")
+            self._parts.reports.put(pod, new, urgent=urgent)
 
     # --- execution -------------------------------------------------------------------------------------------------------------
 
@@ -406,6 +408,16 @@ def _merged(own: Json, held: Json) -> Json:
         if key in held:
             merged[key] = held[key]
     return merged
+
+
+def _telling(reported: Json) -> tuple[str, list[tuple[Any, ...]]]:
+    """What somebody may be waiting for: phase, readiness, and why containers wait; that they are being made is no news."""
+    told = []
+    for each in reported.get("containerStatuses") or ():
+        reason = (each["state"].get("waiting") or {}).get("reason", "")
+        news = each.get("ready") or each.get("restartCount") or reason not in ("", "ContainerCreating") or "terminated" in each["state"]
+        told.append((each["name"], each.get("ready"), each.get("restartCount"), reason) if news else ())
+    return reported.get("phase", "Pending"), [each for each in told if each]
 
 
 def _essence(pod: Json) -> tuple[Any, ...]:

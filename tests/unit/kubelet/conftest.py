@@ -40,6 +40,8 @@ class Bench:
         for _ in range(8):
             await settle()
             await asyncio.sleep(0.004)
+        await asyncio.sleep(0.25)
+        await settle()
 
     async def again(self) -> None:
         """The daemon stops and starts: a new kubelet over the same world."""

@@ -66,6 +66,7 @@ async def test_events_tell_the_story(bench: Bench) -> None:
     await bench.quiet()
     story = [(each["reason"], each["message"]) for each in bench.api.events if each["involvedObject"]["kind"] == "Pod"]
     assert story == [
+        ("Scheduled", "Successfully assigned default/web to node"),
         ("Pulled", 'Container image "busybox:1.28" already present on machine'),
         ("Created", "Created container: app"),
         ("Started", "Started container app"),
