@@ -211,8 +211,9 @@ class Actions:
         return f"{containers.log_directory(pod)}/{containers.log_path(container.name, container.attempt)}"
 
     async def clean(self, pod: Json, seen: Observation) -> None:
-        """Everything of a Pod that has stopped: containers, sandboxes, files, cgroup, logs. Idempotent."""
-        await every(self.remove_container(each.id) for each in seen.containers)
+        """Everything of a Pod whose containers have ended: sandboxes, containers, files, cgroup, logs. Idempotent."""
+        stops = [self.stop_sandbox(each.id) for each in seen.sandboxes]
+        await every([*stops, *(self.remove_container(each.id) for each in seen.containers)])
         await every(self.remove_sandbox(each.id) for each in seen.sandboxes)
         uid = pods.uid(pod)
         await every((self._volumes.remove(uid), self._cgroups.remove(uid)))

@@ -68,7 +68,7 @@ class RemoveSandbox:
 
 @dataclass(frozen=True)
 class Finish:
-    """Nothing of the Pod lives any more: report the last status, remove everything, delete the object."""
+    """No container of the Pod lives any more: report the last status, stop its sandboxes, remove everything, delete the object."""
 
 
 Action = CreateSandbox | Start | Kill | StopSandbox | RemoveContainer | RemoveSandbox | Finish
@@ -125,16 +125,20 @@ def _kill(pod: Json, container: Container, message: str = "") -> Kill | RemoveCo
     return Kill(container.id, container.name, pods.grace_seconds(pod), message)
 
 
+def _kills(pod: Json, seen: Observation) -> Stage:
+    order = {each["name"]: place for place, each in enumerate(pods.containers(pod))}
+    return tuple(_kill(pod, each) for each in sorted(seen.alive(), key=lambda each: order.get(each.name, len(order))))
+
+
 def _down(pod: Json, seen: Observation) -> tuple[Stage, ...]:
     """Everything stopped, nothing removed but what never ran."""
-    order = {each["name"]: place for place, each in enumerate(pods.containers(pod))}
-    kills = tuple(_kill(pod, each) for each in sorted(seen.alive(), key=lambda each: order.get(each.name, len(order))))
+    kills = _kills(pod, seen)
     stops = tuple(StopSandbox(each.id) for each in seen.ready_sandboxes())
     return tuple(stage for stage in (kills, stops) if stage)
 
 
 def _end(pod: Json, seen: Observation) -> Plan:
-    return Plan(_down(pod, seen) or ((Finish(),),), over=True)
+    return Plan((_kills(pod, seen) or (Finish(),),), over=True)
 
 
 def _needs_sandbox(pod: Json, seen: Observation) -> bool:
