@@ -16,9 +16,7 @@ polong completion fish > ~/.config/fish/completions/polong.fish
 @command("completion", help="Print the completion script of a shell.", examples=_EXAMPLES)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    from polong.cli.app import cli
-
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
-    click.echo(kind(cli, {}, "polong", "_POLONG_COMPLETE").source())
+    click.echo(kind(click.get_current_context().find_root().command, {}, "polong", "_POLONG_COMPLETE").source())

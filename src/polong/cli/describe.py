@@ -12,7 +12,7 @@ from polong.cli.api import Api
 from polong.cli.describe_text import Text, events
 from polong.cli.errors import Failure
 from polong.cli.flags import api_options, command, flag
-from polong.cli.get import items_of
+from polong.cli.get_view import items_of
 from polong.cli.resources import Selection
 from polong.cli.target import Target
 from polong.kit.errors import NotFound

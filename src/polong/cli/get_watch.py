@@ -6,7 +6,7 @@ from typing import Any
 
 from polong.cli import output
 from polong.cli.api import TABLE, Api
-from polong.cli.get import Options, TableView, name_of, path_of
+from polong.cli.get_view import Options, TableView, name_of, path_of
 from polong.cli.resources import Selection
 
 Json = dict[str, Any]

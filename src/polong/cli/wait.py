@@ -15,7 +15,7 @@ from polong.cli.delete import wait_gone
 from polong.cli.durations import Duration
 from polong.cli.errors import Failure
 from polong.cli.flags import api_options, command, flag
-from polong.cli.get import items_of
+from polong.cli.get_view import items_of
 from polong.cli.manifests import filename_options
 from polong.cli.resources import Selection
 from polong.cli.target import Target

@@ -37,9 +37,12 @@ def run(config: Config, ready: Callable[[], None]) -> None:
 
 async def _serve(config: Config, credentials: pki.Credentials, ready: Callable[[], None]) -> None:
     stop = _Stop()
+    # A first start that fails must not leave a bridge behind; a later one must not take the network from Pods that run.
+    clear_on_failure = not config.run_dir.exists()
     node = Node(config, credentials)
     try:
         await stop.first(node.start())
+        clear_on_failure = False
         if not stop.asked:
             kubeconfig.write(config.kubeconfig, config.url, credentials)
             _settle()
@@ -47,7 +50,7 @@ async def _serve(config: Config, credentials: pki.Credentials, ready: Callable[[
             _log.info("ready at %s, state in %s", config.url, config.root)
             await stop.wait()
     finally:
-        empty = stop.clear and await _empty(node)
+        empty = clear_on_failure or (stop.clear and await _empty(node))
         await _bounded(node.aclose_front, "API and kubelet")
         await _bounded(node.aclose, "runtime and store")
         if empty:
