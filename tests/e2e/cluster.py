@@ -104,7 +104,7 @@ class Node:
         )
 
     def up(self) -> None:
-        self.polong("up", "--port", "0", "--pod-cidr", "10.201.0.0/24", timeout=90)
+        self.polong("up", "--port", "0", timeout=90)
 
     def import_images(self) -> None:
         for archive in ("nginx.tar", "busybox.tar", "static.tar"):

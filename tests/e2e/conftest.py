@@ -30,8 +30,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     base = tmp_path_factory.mktemp("node")
     (base / "home").mkdir()
     node = Node(base / "root", base / "home")
-    node.up()
     try:
+        node.up()
         node.import_images()
         yield node
     finally:

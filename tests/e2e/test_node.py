@@ -19,8 +19,8 @@ def other(node: Node, tmp_path: Path) -> Iterator[Node]:
     """A second node on the same host, for tests that are not kind to it."""
     (tmp_path / "home").mkdir()
     other = Node(tmp_path / "root", tmp_path / "home")
-    other.polong("up", "--port", "0", "--pod-cidr", "10.202.0.0/24")
     try:
+        other.up()
         other.polong("images", "import", str(ARCHIVES / "busybox.tar"))
         yield other
     finally:

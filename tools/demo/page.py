@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,6 +72,7 @@ def expect_the_five(found: list[Process]) -> tuple[Process, Process]:
 def _wait_for_new_worker(terminal: Terminal, master: Process, worker: Process) -> None:
     """nginx takes a moment to replace its worker; a person would look again, and so does this, up to five times."""
     for _ in range(5):
+        time.sleep(0.8)
         after = _ps(terminal)
         pids = {each.pid for each in after}
         workers = [each.pid for each in after if each.command.startswith("nginx: worker process") and "shutting" not in each.command]
