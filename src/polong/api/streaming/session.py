@@ -17,6 +17,8 @@ Work = Callable[[Stdio], Awaitable[Json]]
 
 # How long work may go on after its client left: it has seen the end of its stdin, and its output goes nowhere.
 DRAIN_SECONDS = 5.0
+# The same for a session that is cancelled: the server stops, or drops a lost connection.
+CANCELLED_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -38,17 +40,21 @@ class Wire(Protocol):
 
 
 async def conduct(wire: Wire, work: Work) -> None:
-    """From the first byte to the last. Cancelling it is the same as the client leaving, without the wait."""
+    """From the first byte to the last. Cancelling it is the same as the client leaving, with a shorter wait."""
     tasks = Tasks("session")
+    reading = tasks.start(wire.read(), "read")
+    working = tasks.start(_outcome(work, wire.stdio), "work")
     try:
-        reading = tasks.start(wire.read(), "read")
-        working = tasks.start(_outcome(work, wire.stdio), "work")
         await asyncio.wait({reading, working}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             await wire.hang_up()
             await asyncio.wait({working}, timeout=DRAIN_SECONDS)
         elif not reading.done():
             await wire.finish(working.result())
+    except asyncio.CancelledError:
+        await wire.hang_up()
+        await asyncio.wait({working}, timeout=min(CANCELLED_SECONDS, DRAIN_SECONDS))
+        raise
     finally:
         await wire.hang_up()
         await tasks.aclose()

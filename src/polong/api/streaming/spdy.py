@@ -198,6 +198,9 @@ async def take_over(request: web.BaseRequest, version: str) -> AsyncIterator[tup
     headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": version}
     raw = await switch(request, headers)
     try:
-        yield Link(raw), Taken()
-    finally:
+        yield Link(raw), Taken(raw)
+    except BaseException:
         await raw.close()
+        raw.release()
+        raise
+    await raw.close()

@@ -39,35 +39,45 @@ def keep_alive(request: web.BaseRequest) -> None:
 
 
 class Taken(web.StreamResponse):
-    """Stands for an answer that has been given already, outside of aiohttp."""
+    """Stands for an answer that has been given already, outside of aiohttp. Once the handler has returned it, aiohttp hears that the
+    connection is over: not before, for that could cancel the handler."""
 
-    def __init__(self) -> None:
+    def __init__(self, raw: RawStream) -> None:
         super().__init__(status=101)
         self.force_close()
+        self._raw = raw
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        return None
+        self._raw.release()
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
     def __init__(self, reader: asyncio.StreamReader, old: asyncio.BaseProtocol, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(reader, loop=loop)
-        self._old = old
+        self._old: asyncio.BaseProtocol | None = old
+        self.closing = False
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc if isinstance(exc, Exception) else None)
-        self._old.connection_lost(exc if isinstance(exc, Exception) else None)
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self.closing:
+            self.tell_old(exc)
+
+    def tell_old(self, exc: Exception | None = None) -> None:
+        old, self._old = self._old, None
+        if old is not None:
+            old.connection_lost(exc)
 
 
 class RawStream:
     """The connection after the upgrade."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: _Protocol) -> None:
         self._reader = reader
         self._writer = writer
+        self._protocol = protocol
 
     async def receive(self) -> bytes:
         """The next bytes; b"" once the client is gone, however it went."""
@@ -88,11 +98,16 @@ class RawStream:
 
     async def close(self) -> None:
         """Send what is queued, for a moment, then close."""
+        self._protocol.closing = True
         self._writer.close()
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(2):
                 await self._writer.wait_closed()
         self._writer.transport.abort()
+
+    def release(self) -> None:
+        """Tell aiohttp that the connection is over. Idempotent."""
+        self._protocol.tell_old()
 
 
 async def switch(request: web.BaseRequest, headers: Mapping[str, str]) -> RawStream:
@@ -110,4 +125,4 @@ async def switch(request: web.BaseRequest, headers: Mapping[str, str]) -> RawStr
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in headers.items())]
     writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-    return RawStream(reader, writer)
+    return RawStream(reader, writer, protocol)
