@@ -137,7 +137,9 @@ class Registry:
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise Unavailable(f"connection to {url.host} broke off: {_cause(error)}", reason=_REASON) from None
             if position < descriptor.size:
-                raise Unavailable(f"connection to {url.host} ended after {position} of {descriptor.size} bytes", reason=_REASON)
+                raise Invalid(
+                    f"content of {descriptor.digest} is {position} bytes long, its descriptor says {descriptor.size}", reason=_REASON
+                )
 
     # --- one request --------------------------------------------------------------------------------------------------------
 

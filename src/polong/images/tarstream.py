@@ -151,7 +151,7 @@ def _entry(block: bytes, kind: bytes, size: int, extended: _Extended) -> Entry:
         name = prefix + b"/" + name
     name = records.get(b"path", extended.name if extended.name is not None else name)
     link = records.get(b"linkpath", extended.link if extended.link is not None else _until_nul(block[157:257]))
-    if kind in {b"0", b"\0"} and name.endswith(b"/"):
+    if kind == b"\0" and name.endswith(b"/"):  # how tar said "directory" before it had types
         kind = DIRECTORY
     if kind not in _KINDS:
         raise Unsupported(f"tar archive has an entry of unknown type {kind!r}")
