@@ -25,7 +25,6 @@ from polong.kit.errors import BadRequest, Invalid, NotFound, PolongError, TooLar
 
 LAYER = oci.directory(b"bin") + oci.file(b"bin/true", os.urandom(300_000), mode=0o755) + oci.END
 IMAGE = oci.image([LAYER, oci.file(b"second", b"2") + oci.END])
-MISSING = web.HTTPNotFound
 
 
 def serving(**hooks: object) -> contextlib.AbstractAsyncContextManager[Scripted]:
@@ -65,7 +64,7 @@ async def test_a_malformed_name_asks_nobody(service: ImageService) -> None:
 
 async def test_an_unreachable_registry_is_known_at_once(service: ImageService) -> None:
     started = time.monotonic()
-    with pytest.raises(Unavailable, match="cannot reach registry 127.0.0.1") as caught:
+    with pytest.raises(Unavailable, match="cannot reach registry 127") as caught:
         await service.pull(f"127.0.0.1:{free_port()}/a:1")
     assert caught.value.reason == "ErrImagePull"
     assert time.monotonic() - started < 2
@@ -133,9 +132,9 @@ async def test_a_pull_goes_on_while_anybody_waits_and_ends_with_the_last(service
         third.cancel()
         await asyncio.wait([third])
         gate.set()
-        deadline = time.monotonic() + 5
-        while remains(root) and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            while remains(root):  # noqa: ASYNC110 - the file system tells nobody
+                await asyncio.sleep(0.01)
         assert remains(root) == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -29,6 +28,10 @@ BASE = (
 UPPER = oci.file(b".wh.gone") + oci.file(b"d/.wh..wh..opq") + oci.file(b"d/new", b"new") + oci.END
 
 
+def names(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
+
+
 def mounted(path: Path) -> bool:
     return any(mount.target == str(path) for mount in mountinfo.read())
 
@@ -38,8 +41,8 @@ async def test_the_layers_are_merged_and_a_container_writes_above_them(service: 
     one = await service.mount_rootfs(str(image["id"]), "one")
     two = await service.mount_rootfs(str(image["id"]), "two")
     assert mounted(one)
-    assert sorted(os.listdir(one)) == ["d", "dev", "etc", "proc", "run", "sys", "tmp"]
-    assert os.listdir(one / "d") == ["new"]
+    assert names(one) == ["d", "dev", "etc", "proc", "run", "sys", "tmp"]
+    assert names(one / "d") == ["new"]
     assert (one / "d").stat().st_uid == 5
     assert (one / "tmp/kept").read_text() == "1"
     assert stat.S_IMODE((one / "tmp").stat().st_mode) == 0o1777
@@ -73,15 +76,15 @@ async def test_no_link_of_the_image_stands_where_a_runtime_mounts(service: Image
 async def test_an_image_without_layers(service: ImageService) -> None:
     [image] = await bring(service, oci.archive(oci.image([]), "empty:1"))
     root = await service.mount_rootfs(str(image["id"]), "k")
-    assert sorted(os.listdir(root)) == ["dev", "etc", "proc", "run", "sys", "tmp"]
+    assert names(root) == ["dev", "etc", "proc", "run", "sys", "tmp"]
     await service.release_rootfs("k")
 
 
 async def test_more_layers_than_one_page_of_options_names(service: ImageService) -> None:
-    layers = [oci.file(b"f%03d" % index, b"x") + oci.END for index in range(80)]
+    layers = [oci.file(b"f%03d" % index, b"x") + oci.END for index in range(45)]
     [image] = await bring(service, oci.archive(oci.image(layers), "many:1"))
     root = await service.mount_rootfs(str(image["id"]), "k")
-    assert len([name for name in os.listdir(root) if name.startswith("f")]) == 80
+    assert len([name for name in names(root) if name.startswith("f")]) == 45
     await service.release_rootfs("k")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -111,17 +112,33 @@ CASES = [name for name, _ in climbs(Path("/canary"))]
 def test_nothing_leaves_the_directory(name: str, tmp_path: Path, canary: Path) -> None:
     [members] = [members for case, members in climbs(canary) if case == name]
     before = snapshot(canary)
-    try:
+    with suppress(Invalid, OSError):
         unpack(tmp_path / "layer", oci.file(b"first", b"1"), *members)
-    except (Invalid, OSError) as error:
-        assert str(error)
     assert snapshot(canary) == before
     assert {path.name for path in tmp_path.iterdir()} == {"canary", "layer"}
 
 
-REFUSED = ["dotdot", "dotdot deep", "dotdot directory", "dotdot end", "no name", "slash", "dot", "hard link dotdot", "hard link to a directory",
-           "hard link to a symlink", "hard link out", "hard link to nothing", "symlink to nothing", "whiteout dotdot", "whiteout dot", "whiteout nothing",
-           "whiteout whiteout", "owner out of range", "long name"]  # fmt: skip
+REFUSED = [
+    "dotdot",
+    "dotdot deep",
+    "dotdot directory",
+    "dotdot end",
+    "no name",
+    "slash",
+    "dot",
+    "hard link dotdot",
+    "hard link to a directory",
+    "hard link to a symlink",
+    "hard link out",
+    "hard link to nothing",
+    "symlink to nothing",
+    "whiteout dotdot",
+    "whiteout dot",
+    "whiteout nothing",
+    "whiteout whiteout",
+    "owner out of range",
+    "long name",
+]
 
 
 @pytest.mark.parametrize("name", REFUSED)
