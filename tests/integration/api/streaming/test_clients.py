@@ -3,13 +3,22 @@
 import asyncio
 import base64
 import contextlib
+import datetime
 import json
+import os
+import re
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from polong.client import Client, portforward
 from polong.client import exec as execs
@@ -263,6 +272,61 @@ async def raw_spdy(port: int, path: str, version: str = "v4.channel.k8s.io") -> 
             await writer.wait_closed()
 
 
+async def test_taking_over_a_tls_connection(streaming, tmp_path: Path):
+    """aiohttp gives no promise about set_protocol: this guards it, after an ordinary request on the same connection."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(hours=1))
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(
+        builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+    listener = await asyncio.get_running_loop().create_server(streaming.server, "127.0.0.1", 0, ssl=tls)
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.sockets[0].getsockname()[1], ssl=trusting)
+    try:
+        writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(re.search(rb"Content-Length: (\d+)", head)[1]))
+        writer.write(
+            f"POST {PATH}/portforward HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+            "X-Stream-Protocol-Version: portforward.k8s.io\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        session = spdy.Session(server=False)
+        headers = {"port": "82", "requestID": "0"}
+        writer.write(session.open({"streamType": "error", **headers})[1])
+        data, frame = session.open({"streamType": "data", **headers})
+        writer.write(frame)
+        sent, received = os.urandom(1 << 20), bytearray()
+
+        async def send() -> None:
+            for at in range(0, len(sent), 32_768):
+                writer.write(session.data(data, sent[at : at + 32_768], finished=at + 32_768 >= len(sent)))
+                await writer.drain()
+
+        async def receive() -> None:
+            while len(received) < len(sent):
+                for event in session.receive(await reader.read(65536)):
+                    if isinstance(event, spdy.DataReceived):
+                        received.extend(event.data)
+
+        async with asyncio.timeout(10):
+            await asyncio.gather(send(), receive())
+        assert bytes(received) == sent
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        listener.close()
+        await listener.wait_closed()
+
+
 async def until_idle(streaming) -> None:
     async with asyncio.timeout(10):
         while streaming.node.running:  # noqa: ASYNC110 - the other side of a socket
@@ -393,7 +457,8 @@ async def test_many_sessions_leave_nothing(streaming):
     await until_idle(streaming)
 
 
-async def test_server_that_stops_ends_its_sessions(streaming):
+async def test_server_that_stops_ends_its_sessions(streaming, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("polong.api.streaming.session.CANCELLED_SECONDS", 0.1)
     async with raw_spdy(streaming.port, "/exec?container=c&command=hang&stdin=1") as client:
         client.writer.write(client.session.open({"streamType": "error"})[1] + client.session.open({"streamType": "stdin"})[1])
         async with asyncio.timeout(5):

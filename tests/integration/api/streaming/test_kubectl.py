@@ -75,13 +75,20 @@ def websockets(request: pytest.FixtureRequest) -> bool:
     return request.param
 
 
-@pytest.fixture(params=kubectls() or [None], ids=lambda path: path.name if path else "absent")
+# All of them, or the oldest, the first that tunnels port-forward through WebSocket, and the newest.
+EVERY = kubectls()
+SOME = [path for path in EVERY if path in (EVERY[0], EVERY[-1]) or path.name == "kubectl.1.31"]
+every_version = pytest.mark.parametrize("kubectl", EVERY or [None], ids=lambda path: path.name if path else "absent", indirect=True)
+
+
+@pytest.fixture(params=SOME or [None], ids=lambda path: path.name if path else "absent")
 def kubectl(request: pytest.FixtureRequest, websockets: bool, tmp_path: Path, streaming) -> Kubectl:
     if request.param is None:
         pytest.skip("no kubectl.1.* beside the kubectl on PATH")
     return Kubectl(request.param, websockets, tmp_path, streaming.url)
 
 
+@every_version
 async def test_exec(kubectl: Kubectl, streaming):
     done = await kubectl.run("exec", "p", "-c", "c", "--", "both")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"to stdout\n", b"to stderr\n")
@@ -221,6 +228,7 @@ def fetch(port: int, data: bytes, *, finish: bool) -> bytes:
         return received
 
 
+@every_version
 async def test_port_forward(kubectl: Kubectl, streaming):
     with kubectl.background("port-forward", "p", ":80", ":82", ":81") as process:
         ports = {}
