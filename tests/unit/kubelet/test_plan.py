@@ -1,0 +1,307 @@
+"""Plans, by table and as a state machine over a model of a runtime that may fail anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.unit.kubelet.doubles import container, pod
+
+from polong.kubelet import backoff
+from polong.kubelet.backoff import Backoff, Wait
+from polong.kubelet.identity import container_hash
+from polong.kubelet.observation import Container, Observation, Sandbox, arrange
+from polong.kubelet.plan import (
+    CreateSandbox,
+    Finish,
+    Kill,
+    Memory,
+    Plan,
+    RemoveContainer,
+    RemoveSandbox,
+    Start,
+    StopSandbox,
+    backoff_key,
+    plan,
+)
+
+Json = dict[str, Any]
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def sandbox(ready: bool = True, attempt: int = 0, identity: str = "s0", ips: tuple[str, ...] = ("10.0.0.2",)) -> Sandbox:
+    return Sandbox(identity, attempt, ready, T0 + timedelta(seconds=attempt), ips)
+
+
+def instance(name: str = "app", state: Any = "running", attempt: int = 0, sandbox_id: str = "s0", **more: Any) -> Container:
+    known = {"spec_hash": container_hash(container(name)), "started": T0, **more}
+    return Container(f"{name}{attempt}", name, sandbox_id, attempt, state, T0 + timedelta(seconds=attempt), **known)
+
+
+def stages(pod: Json, seen: Observation, memory: Memory | None = None, now: float = 100.0) -> tuple[Any, ...]:
+    return plan(pod, seen, memory or Memory(), now).stages
+
+
+def test_a_new_pod_gets_a_sandbox() -> None:
+    assert stages(pod(), Observation()) == ((CreateSandbox(0),),)
+
+
+def test_with_a_sandbox_all_containers_start() -> None:
+    seen = arrange([sandbox()], [])
+    assert stages(pod(container("a"), container("b")), seen) == ((Start("a", 0, "s0"), Start("b", 0, "s0")),)
+
+
+def test_a_pod_that_runs_needs_nothing() -> None:
+    assert plan(pod(), arrange([sandbox()], [instance()]), Memory(), 100) == Plan()
+
+
+def test_a_sandbox_without_an_address_is_made_again_but_not_in_the_hosts_network() -> None:
+    seen = arrange([sandbox(ips=())], [])
+    assert stages(pod(), seen) == ((StopSandbox("s0"),),)
+    assert stages(pod(hostNetwork=True), seen) == ((Start("app", 0, "s0"),),)
+
+
+def test_two_ready_sandboxes_are_one_too_many() -> None:
+    seen = arrange([sandbox(), sandbox(identity="s1", attempt=1)], [])
+    assert stages(pod(), seen) == ((StopSandbox("s1"), StopSandbox("s0")),)
+
+
+def test_a_failed_sandbox_is_not_tried_at_once() -> None:
+    assert plan(pod(), Observation(), Memory(sandbox_retry=105), 100) == Plan(wake=105)
+
+
+def test_a_lost_sandbox_kills_what_lives_and_counts_on() -> None:
+    seen = arrange([sandbox(ready=False)], [instance()])
+    assert stages(pod(), seen) == ((Kill("app0", "app", 30),),)
+    seen = arrange([sandbox(ready=False)], [instance(state="exited", exit_code=137)])
+    assert stages(pod(), seen) == ((CreateSandbox(1, changed=True),),)
+
+
+def test_a_lost_sandbox_is_not_made_again_for_work_that_is_done() -> None:
+    done = arrange([sandbox(ready=False)], [instance(state="exited")])
+    assert plan(pod(restartPolicy="OnFailure"), done, Memory(), 100) == Plan(over=True)
+    assert plan(pod(restartPolicy="Never"), done, Memory(), 100) == Plan(over=True)
+
+
+def test_the_first_restart_comes_at_once_and_later_ones_wait() -> None:
+    seen = arrange([sandbox()], [instance(state="exited", exit_code=1)])
+    memory = Memory(ended={"app0": 95.0})
+    assert stages(pod(), seen, memory) == ((Start("app", 1, "s0", restart=True),),)
+    memory = replace(memory, backoffs={backoff_key(container()): Backoff(10, 90)})
+    decided = plan(pod(), seen, memory, 100)
+    assert decided == Plan(waits={"app": Wait(105.0, 10)}, wake=105.0)
+    assert stages(pod(), seen, memory, 105.0) == ((Start("app", 1, "s0", restart=True),),)
+
+
+def test_a_changed_image_restarts_without_back_off() -> None:
+    changed = pod(container(image="other:1"))
+    assert stages(changed, arrange([sandbox()], [instance()])) == (
+        (Kill("app0", "app", 30, "Container app definition changed, will be restarted"),),
+    )
+
+
+def test_what_was_only_created_is_started_as_it_is() -> None:
+    assert stages(pod(), arrange([sandbox()], [instance(state="created", started=None)])) == ((Start("app", 0, "s0", created="app0"),),)
+
+
+def test_what_was_only_created_is_removed_when_the_pod_goes() -> None:
+    seen = arrange([sandbox()], [instance(state="created", started=None)])
+    assert stages(pod(), seen, Memory(ending=True)) == ((RemoveContainer("app0"),),)
+
+
+def test_the_end_is_kill_then_finish() -> None:
+    seen = arrange([sandbox()], [instance("a"), instance("b")])
+    both = pod(container("b"), container("a"))
+    assert stages(both, seen, Memory(ending=True)) == ((Kill("b0", "b", 30), Kill("a0", "a", 30)),)
+    assert stages(both, arrange([sandbox()], [instance("a", "exited")]), Memory(ending=True)) == ((Finish(),),)
+    assert stages(both, Observation(), Memory(ending=True)) == ((Finish(),),)
+
+
+def test_a_refused_container_is_not_tried_again() -> None:
+    never = pod(container("a"), container("b"), restartPolicy="Never")
+    seen = arrange([sandbox()], [instance("b")])
+    assert stages(never, seen, Memory(refused=frozenset({"a"}))) == ()
+
+
+def test_old_instances_go_but_the_last_two_stay() -> None:
+    dead = [instance(state="exited", attempt=each) for each in range(4)]
+    seen = arrange([sandbox()], [*dead, instance(attempt=4)])
+    assert stages(pod(), seen) == ((RemoveContainer("app2"), RemoveContainer("app1"), RemoveContainer("app0")),)
+
+
+def test_old_sandboxes_go_with_their_last_container() -> None:
+    old, new = sandbox(ready=False, identity="old"), sandbox(attempt=1, identity="new")
+    assert stages(pod(), arrange([old, new], [instance(sandbox_id="new")])) == ((RemoveSandbox("old"),),)
+    held = [instance(state="exited", sandbox_id="old"), instance(attempt=1, sandbox_id="new")]
+    assert stages(pod(), arrange([old, new], held)) == ()
+
+
+class Life(RuleBasedStateMachine):
+    """A Pod of two containers over a model of a runtime; actions may fail, processes may die, the sandbox may be lost."""
+
+    policy = "Always"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pod = pod(container("a"), container("b"), restartPolicy=self.policy)
+        self.sandboxes: list[Sandbox] = []
+        self.containers: list[Container] = []
+        self.memory = Memory()
+        self.now = 1000.0
+        self.number = 0
+        self.gone = False
+        self.counts: dict[str, int] = {"a": -1, "b": -1}
+
+    def seen(self) -> Observation:
+        return arrange(self.sandboxes, self.containers)
+
+    def moment(self) -> datetime:
+        return T0 + timedelta(seconds=self.now)
+
+    def end(self, each: Container, code: int) -> None:
+        place = self.containers.index(each)
+        self.containers[place] = replace(each, state="exited", exit_code=code, finished=self.moment())
+        self.memory = replace(self.memory, ended={**self.memory.ended, each.id: self.now})
+
+    def apply(self, action: Any) -> None:
+        match action:
+            case CreateSandbox(attempt):
+                assert not [each for each in self.sandboxes if each.ready]
+                assert attempt == max([each.attempt for each in self.sandboxes], default=-1) + 1
+                self.number += 1
+                self.sandboxes.append(Sandbox(f"s{self.number}", attempt, True, self.moment(), ("10.0.0.2",)))
+            case Start(name, attempt, sandbox_id, created):
+                assert not self.memory.ending
+                assert [each.id for each in self.sandboxes if each.ready] == [sandbox_id]
+                alive = [each for each in self.containers if each.name == name and each.alive]
+                assert [each.id for each in alive] == ([created] if created else [])
+                if created:
+                    self.containers[self.containers.index(alive[0])] = replace(alive[0], state="running", started=self.moment())
+                    return
+                assert attempt == self.counts[name] + 1
+                self.counts[name] = attempt
+                if action.restart:
+                    key = backoff_key(next(each for each in self.pod["spec"]["containers"] if each["name"] == name))
+                    latest = self.seen().latest(name)
+                    failure = self.memory.ended[latest.id] if latest else self.now
+                    entry = backoff.step(self.memory.backoffs.get(key), failure, self.now)
+                    self.memory = replace(self.memory, backoffs={**self.memory.backoffs, key: entry})
+                self.number += 1
+                fresh = instance(name, "running", attempt, sandbox_id, started=self.moment())
+                self.containers.append(replace(fresh, id=f"c{self.number}", created=self.moment()))
+            case Kill(identity):
+                for each in [each for each in self.containers if each.id == identity and each.alive]:
+                    self.end(each, 143)
+            case StopSandbox(identity):
+                self.sandboxes = [replace(each, ready=False) if each.id == identity else each for each in self.sandboxes]
+            case RemoveContainer(identity):
+                assert not [each for each in self.containers if each.id == identity and each.state == "running"]
+                self.containers = [each for each in self.containers if each.id != identity]
+            case RemoveSandbox(identity):
+                assert not [each for each in self.containers if each.sandbox_id == identity]
+                self.sandboxes = [each for each in self.sandboxes if each.id != identity]
+            case Finish():
+                assert self.memory.ending
+                assert not self.seen().alive()
+                self.sandboxes, self.containers, self.gone = [], [], True
+
+    def decide(self) -> Plan:
+        decided = plan(self.pod, self.seen(), self.memory, self.now)
+        if decided.over and not self.memory.ending and not self.seen().alive():
+            self.memory = replace(self.memory, over=True)
+        return decided
+
+    @precondition(lambda self: not self.gone)
+    @rule(fail_after=st.integers(0, 4))
+    def sync(self, fail_after: int) -> None:
+        """Execute a plan, perhaps only its beginning."""
+        for action in [each for stage in self.decide().stages for each in stage][:fail_after]:
+            self.apply(action)
+
+    @precondition(lambda self: not self.gone)
+    @rule()
+    def settle(self) -> None:
+        """Without failures a Pod comes to rest."""
+        for _ in range(12):
+            decided = self.decide()
+            if self.gone or not decided.stages:
+                break
+            for stage in decided.stages:
+                for action in stage:
+                    self.apply(action)
+        else:
+            raise AssertionError("it never comes to rest")
+        if not self.gone and not self.memory.over:
+            names = {each.name for each in self.seen().alive()}
+            waiting = set(self.decide().waits)
+            done = {each for each in "ab" if (last := self.seen().latest(each)) and not last.alive and not self.restartable(last)}
+            assert names | waiting | done == {"a", "b"}
+
+    def restartable(self, last: Container) -> bool:
+        return self.policy == "Always" or (self.policy == "OnFailure" and last.exit_code != 0)
+
+    @precondition(lambda self: self.seen().alive())
+    @rule(data=st.data(), code=st.sampled_from([0, 1, 137]))
+    def dies(self, data: st.DataObject, code: int) -> None:
+        each = data.draw(st.sampled_from([each for each in self.seen().alive() if each.state == "running"] or [None]))
+        if each is not None:
+            self.end(each, code)
+
+    @precondition(lambda self: self.sandboxes and not self.gone)
+    @rule()
+    def sandbox_lost(self) -> None:
+        self.sandboxes = [replace(each, ready=False) for each in self.sandboxes]
+        for each in self.seen().alive():
+            self.end(each, 137)
+
+    @rule(seconds=st.floats(0.5, 700))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: not self.gone)
+    @rule()
+    def deleted(self) -> None:
+        self.memory = replace(self.memory, ending=True)
+
+    @precondition(lambda self: not self.gone)
+    @rule()
+    def daemon_restarts(self) -> None:
+        ages = {each.id: self.now - (self.moment() - each.finished).total_seconds() for each in self.containers if each.finished}
+        self.memory = Memory(ended=ages, ending=self.memory.ending, over=self.memory.over)
+
+    @invariant()
+    def one_live_instance(self) -> None:
+        names = [each.name for each in self.seen().alive()]
+        assert len(names) == len(set(names))
+
+    @invariant()
+    def never_means_once(self) -> None:
+        if self.policy == "Never":
+            assert all(count <= 0 for count in self.counts.values())
+
+    @invariant()
+    def what_is_over_stays_over(self) -> None:
+        if self.memory.over or self.memory.ending:
+            actions = [each for stage in plan(self.pod, self.seen(), self.memory, self.now).stages for each in stage]
+            assert not [each for each in actions if isinstance(each, Start | CreateSandbox)]
+
+
+class OnFailureLife(Life):
+    policy = "OnFailure"
+
+
+class NeverLife(Life):
+    policy = "Never"
+
+
+_SETTINGS = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestAlways = Life.TestCase
+TestAlways.settings = _SETTINGS
+TestOnFailure = OnFailureLife.TestCase
+TestOnFailure.settings = _SETTINGS
+TestNever = NeverLife.TestCase
+TestNever.settings = _SETTINGS
