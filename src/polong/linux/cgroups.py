@@ -149,7 +149,7 @@ class Cgroups:
     def attach(self, path: str, pid: int) -> None:
         """Move a process into it, in every hierarchy."""
         for directory in self.directories(path):
-            (directory / "cgroup.procs").write_text(str(pid))
+            _put(directory / "cgroup.procs", str(pid))
 
     async def kill(self, path: str, timeout: float = 10.0) -> None:
         """SIGKILL every process in it and below, children being born included, and wait until none is left (a zombie is none).
@@ -174,8 +174,8 @@ class Cgroups:
     def _kill_once(self, path: str) -> None:
         unified = self.unified_directory(path)
         if unified is not None:
-            with suppress(FileNotFoundError, OSError):
-                (unified / "cgroup.kill").write_text("1")
+            with suppress(OSError):
+                _put(unified / "cgroup.kill", "1")
         if self.layout.kind == V2:
             return
         # What is in the v1 cgroup, but was not born in the unified leaf (or where there is no such tree).
@@ -185,7 +185,7 @@ class Cgroups:
         state = _below(freezer, path) / "freezer.state" if freezer is not None else None
         with suppress(OSError):
             if state is not None:
-                state.write_text("FROZEN")
+                _put(state, "FROZEN")
         try:
             for pid in self.processes(path):
                 with suppress(ProcessLookupError):
@@ -194,7 +194,7 @@ class Cgroups:
             # A frozen process dies only when it is thawed.
             with suppress(OSError):
                 if state is not None:
-                    state.write_text("THAWED")
+                    _put(state, "THAWED")
 
     def delete(self, path: str) -> None:
         """Remove it and all below. Idempotent. OSError (EBUSY) where a process is still in it."""
@@ -303,21 +303,30 @@ def _delegate(group: Path) -> None:
         enabled = set((group / "cgroup.subtree_control").read_text().split())
         for controller in sorted(available - enabled):
             with suppress(OSError):
-                (group / "cgroup.subtree_control").write_text(f"+{controller}")
+                _put(group / "cgroup.subtree_control", f"+{controller}")
 
 
 def _inherit_cpuset(parent: Path, child: Path) -> None:
     """v1: an empty cpuset takes no process; a new one must be given its parent's CPUs and memory nodes."""
     for name in _CPUSET_FILES:
         if not (child / name).read_text().strip():
-            (child / name).write_text((parent / name).read_text())
+            _put(child / name, (parent / name).read_text())
 
 
 def _write_limit(file: Path, value: str) -> None:
     try:
-        file.write_text(value)
+        _put(file, value)
     except OSError as error:
         raise OSError(error.errno, f"cannot set {file.name} to {value}: {error.strerror}", str(file)) from error
+
+
+def _put(file: Path, value: str) -> None:
+    """Write to a control file, which the kernel makes: never create one."""
+    fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
 
 
 def _number(file: Path) -> int:

@@ -24,6 +24,7 @@ IN_ROOT = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS
 BENEATH = RESOLVE.BENEATH | RESOLVE.NO_MAGICLINKS
 NO_LINKS = RESOLVE.BENEATH | RESOLVE.NO_MAGICLINKS | RESOLVE.NO_SYMLINKS
 _RETRIES = 64
+_LINKS = 40
 
 
 class Root:
@@ -75,18 +76,34 @@ class Root:
         return "/" + full[len(base.rstrip("/")) :].strip("/")
 
     def resolve_missing(self, path: str) -> str:
-        """As `resolve`, for a path whose last components need not exist yet."""
+        """As `resolve`, for a path whose last components need not exist yet. A dangling link is followed to where it would lead: it
+        may lead somewhere once more is mounted."""
+        for _ in range(_LINKS):
+            found, rest = self._existing(path)
+            link = self._dangling(found, rest[0]) if rest else None
+            if link is None:
+                if ".." in rest:
+                    raise Invalid(f"path {path!r} climbs out of a directory that does not exist")
+                return "/".join([found.rstrip("/"), *rest]) or "/"
+            path = "/".join([link if link.startswith("/") else f"{found}/{link}", *rest[1:]])
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+    def _existing(self, path: str) -> tuple[str, list[str]]:
+        """The longest part that is there, resolved, and the components after it."""
         parts = [part for part in path.split("/") if part not in {"", "."}]
         for count in range(len(parts), -1, -1):
             try:
-                found = self.resolve("/" + "/".join(parts[:count]))
+                return self.resolve("/" + "/".join(parts[:count])), parts[count:]
             except FileNotFoundError:
                 continue
-            rest = parts[count:]
-            if ".." in rest:
-                raise Invalid(f"path {path!r} climbs out of a directory that does not exist")
-            return "/".join([found.rstrip("/"), *rest]) or "/"
         raise FileNotFoundError(errno.ENOENT, "root is gone", path)
+
+    def _dangling(self, directory: str, name: str) -> str | None:
+        try:
+            with self.open_at(directory, os.O_PATH) as parent:
+                return os.readlink(name, dir_fd=parent.fileno())
+        except OSError:
+            return None
 
     def make_directories(self, path: str, mode: int = 0o755, *, resolve: int = IN_ROOT) -> Fd:
         """mkdir -p beneath the root; an O_PATH descriptor of the last one. NotADirectoryError where a file stands in the way."""

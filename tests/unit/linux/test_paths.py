@@ -92,3 +92,14 @@ def test_what_does_not_exist_yet_is_resolved_as_far_as_it_does(tree):
         assert root.kind("link") == stat.S_IFLNK
         assert root.kind("link/passwd") == stat.S_IFREG
         assert root.kind("nothing/here") is None
+
+
+def test_dangling_links_are_followed_to_where_they_would_lead(tree):
+    (tree / "later").symlink_to("/proc/self/fd/3")
+    (tree / "chain").symlink_to("etc/../later")
+    (tree / "loop").symlink_to("loop")
+    with paths.Root.open(tree) as root:
+        assert root.resolve_missing("/later") == "/proc/self/fd/3"
+        assert root.resolve_missing("/chain/x") == "/proc/self/fd/3/x"
+        with pytest.raises(OSError, match=r"(?i)level|symbolic"):
+            root.resolve_missing("/loop")
