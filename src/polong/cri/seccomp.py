@@ -26,6 +26,24 @@ def default(profile: Json | None) -> Json:
     return seccomp.runtime_default(profile)
 
 
+# What /pause itself does (wait, be signalled, end), and what crun and runc still do between installing the filter and executing it.
+_PAUSE = (
+    "arch_prctl brk capget capset chdir clone clone3 close dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 execve execveat"
+    " exit exit_group fcntl fstat futex getcwd getegid geteuid getgid getpid getppid getrandom gettid getuid kill lseek madvise mmap mprotect"
+    " munmap nanosleep newfstatat openat pause pipe2 poll ppoll prctl pread64 prlimit64 read readlinkat rseq rt_sigaction rt_sigprocmask"
+    " rt_sigreturn rt_sigsuspend rt_sigtimedwait sched_yield set_robust_list set_tid_address setgid setgroups setresgid setresuid setsid"
+    " setuid sigaltstack tgkill umask wait4 waitid write"
+)
+
+
+def pause(profile: Json | None) -> Json:
+    """The filter of /pause: a small part of RuntimeDefault, so that nobody gains by tracing it. Also small because runtimes compile
+    a filter anew for every container: the whole one costs them 10 to 18 ms of processor time, this one nothing that can be measured."""
+    base = default(profile)
+    rule = {"names": _PAUSE.split(), "action": "SCMP_ACT_ALLOW"}
+    return {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "archMap": base.get("archMap") or [], "syscalls": [rule]}
+
+
 def chosen(profile: v1.SecurityProfile, *, privileged: bool, runtime_default: Json | None) -> Json | None:
     """The profile document, None for Unconfined. Reads a Localhost profile's file. Invalid where it cannot be had."""
     if privileged or profile.profile_type == v1.SecurityProfile.Unconfined:

@@ -7,7 +7,7 @@ import pytest
 
 from polong.cri import seccomp
 from polong.criapi.wire import v1
-from polong.kit.errors import Invalid
+from polong.kit.errors import FailedPrecondition, Invalid
 
 DEFAULT = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
 Profile = v1.SecurityProfile
@@ -45,3 +45,18 @@ def test_a_localhost_profile_that_cannot_be_had_is_never_unconfined(tmp_path: Pa
         with pytest.raises(Invalid) as error:
             chosen(Profile.Localhost, reference)
         assert error.value.reason == "CreateContainerError"
+
+
+def test_pause_gets_a_small_part_of_runtime_default() -> None:
+    found = seccomp.pause({**DEFAULT, "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}]})
+    (rule,) = found["syscalls"]
+    assert found["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert {"wait4", "exit_group", "execve", "rt_sigreturn"} <= set(rule["names"])
+    assert not {"ptrace", "mount", "unshare", "setns", "bpf", "open_by_handle_at", "socket", "connect"} & set(rule["names"])
+    assert found["archMap"][0]["architecture"] == "SCMP_ARCH_X86_64"
+
+
+def test_without_a_default_profile_nothing_runs_unconfined() -> None:
+    for make in (seccomp.default, seccomp.pause):
+        with pytest.raises(FailedPrecondition, match="seccomp"):
+            make(None)

@@ -103,7 +103,7 @@ async def _make_pause(engine: Engine, sandbox: Sandbox, handler: Handler, undo: 
             rootfs=str(pause_root.path(settings.run_dir)),
             cgroup=posixpath.join(record.cgroup_parent, sandbox.id),
             namespaces=namespaces.for_sandbox(security.namespace_options, record.netns),
-            seccomp=seccomp.default(settings.seccomp_default),
+            seccomp=seccomp.pause(settings.seccomp_default),
             shm=sandbox_files.paths(directory, security.namespace_options).shm,
         ),
         settings.host,
