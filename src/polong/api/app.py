@@ -29,7 +29,7 @@ from polong.api.verbs.patch import patch
 from polong.api.verbs.update import update
 from polong.api.verbs.watch import watch
 from polong.kit.clock import Clock, SystemClock
-from polong.kit.errors import BadRequest, PolongError, Unavailable, Unsupported
+from polong.kit.errors import BadRequest, Unavailable, Unsupported
 from polong.kit.tasks import Tasks
 from polong.objects import gvk
 from polong.store.interface import Storage
@@ -249,9 +249,3 @@ def version() -> Json:
         "compiler": "cpython",
         "platform": f"linux/{machine}",
     }
-
-
-def failure(error: PolongError) -> Response:
-    """The answer that an error is, for those who want no exception."""
-    document = status.failure(error)
-    return Response(document["code"], document)

@@ -24,14 +24,10 @@ class User:
 MASTERS = "system:masters"
 """The group that may do everything, as in Kubernetes."""
 
-COMPONENT = User("system:polong:node", (MASTERS,))
-"""Polong's own components, which call in process (kubelet, daemon)."""
-
-
 @dataclass(frozen=True)
 class Request:
     """`headers` have lower-case names. `body` is bytes from a wire, a dict from in process, a stream (imageimports alone takes one),
-    None where there is none. `user` None is an anonymous caller; components in process come as `COMPONENT`."""
+    None where there is none. `user` None is an anonymous caller: components in process come with a user of their own."""
 
     method: str
     path: str

@@ -357,6 +357,8 @@ def _operand(operand: Path | Literal, value: Value) -> Sequence[Value]:
 
 
 def _compare(left: Value, operator: str, right: Value) -> bool:
+    if isinstance(left, str) is not isinstance(right, str):
+        raise JsonPathError(f"incompatible types for comparison: {_text(left)[:20]} {operator} {_text(right)[:20]}")
     if operator == "==":
         return type(left) is type(right) and left == right if isinstance(left, bool) or isinstance(right, bool) else bool(left == right)
     if operator == "!=":
@@ -372,7 +374,7 @@ def _text(value: Value) -> str:
     if isinstance(value, str):
         return value
     if value is None:
-        return "<nil>"
+        return "null"
     if isinstance(value, dict | list):
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return str(value).lower() if isinstance(value, bool) else str(value)

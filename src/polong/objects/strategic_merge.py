@@ -131,7 +131,13 @@ def _merge_maps(before: list[Json], patch: list[Value], order: list[Value] | Non
         else:
             result[index] = _merge_map(result[index], item, kind.items())
     keys = [item.get(key) for item in order] if order is not None else [item[key] for item in patch if item.get(PATCH) != "delete"]
-    return _ordered(result, [item.get(key) for item in result], keys, [item.get(key) for item in before])
+    return _ordered(result, [item.get(key) for item in result], keys, [item.get(key) for item in _server_order(before, result)])
+
+
+def _server_order(before: list[Json], result: list[Json]) -> list[Json]:
+    """The order that Kubernetes takes for the server's. It deletes and appends in the old list's memory, so that after a deletion new
+    items count as having stood there; what the patch does to the order must be the same here."""
+    return [*result, *before[len(result) :]][: len(before)]
 
 
 def _merge_primitives(before: list[Value], patch: list[Value], order: list[Value] | None, dropped: list[Value]) -> list[Value]:
@@ -141,10 +147,10 @@ def _merge_primitives(before: list[Value], patch: list[Value], order: list[Value
 
 
 def _ordered(items: Sequence[Value], keys: Sequence[Value], wanted: Sequence[Value], before: Sequence[Value]) -> list[Value]:
-    """Items that the patch names in its order; the server's own stay where they stood relative to their neighbours."""
+    """Items that the patch names in its order; the server's own stay where they stood relative to those that were there before."""
     named = sorted((at for at, key in enumerate(keys) if key in wanted), key=lambda at: wanted.index(keys[at]))
     own = [at for at, key in enumerate(keys) if key not in wanted]
-    position = {_hashable(key): at for at, key in enumerate(before)}
+    position = {_hashable(key): at for at, key in reversed(list(enumerate(before)))}
     result: list[Value] = []
     while named and own:
         left, right = position.get(_hashable(keys[named[0]])), position.get(_hashable(keys[own[0]]))

@@ -5,6 +5,7 @@ Built on libyaml's events, without recursion: depth, size and aliases are bounde
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ _LOADER = getattr(pyyaml, "CSafeLoader", pyyaml.SafeLoader)
 _TRUE = frozenset(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"])
 _FALSE = frozenset(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"])
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
+_NO_NUMBER = frozenset([sign + word for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")] + [".nan", ".NaN", ".NAN"])
 _INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _TAG = "tag:yaml.org,2002:"
@@ -45,13 +47,16 @@ def resolve(text: str) -> Value:
         return True
     if text in _FALSE:
         return False
-    plain = text.replace("_", "")
-    if plain[:1] not in "+-.0123456789" or not plain:
+    if text[0] not in "+-.0123456789":
         return text
+    if text in _NO_NUMBER:
+        return math.nan if text.lower() == ".nan" else math.inf
+    plain = text.replace("_", "")
     if _INTEGER.fullmatch(plain):
         number = _integer(plain)
-        return number if -(2**63) <= number < 2**64 else float(number)
-    if _FLOAT.fullmatch(plain):
+        if -(2**63) <= number < 2**64:
+            return number
+    if _FLOAT.fullmatch(plain) and math.isfinite(float(plain)):
         return _whole(float(plain))
     return text
 
@@ -152,14 +157,20 @@ class _Builder:
             return event.value, False
         if tag in ("str", "!"):
             return event.value, False
+        if tag == "binary":
+            return self._binary(event.value, line), False
         if tag == "" and event.value == "<<":
             return "<<", True
         value = resolve(event.value)
         if isinstance(value, float) and not math.isfinite(value):
             raise self.error(line, f"unsupported value: {event.value}")
-        if tag == "float" and isinstance(value, int | float):
-            return value, False
         return value, False
+
+    def _binary(self, text: str, line: int) -> str:
+        try:
+            return base64.b64decode(text, validate=True).decode()
+        except ValueError:
+            raise self.error(line, "!!binary value contains invalid base64 data") from None
 
     def _close(self, line: int) -> None:
         done = self._stack.pop()

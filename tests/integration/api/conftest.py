@@ -127,9 +127,7 @@ class Authority:
         certificate = _sign(_name(common, organisation), self.certificate.subject, key, self.key, ca=False)
         crt, pem = self.folder / f"{file}.crt", self.folder / f"{file}.key"
         crt.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        pem.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
+        pem.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
         return crt, pem
 
 

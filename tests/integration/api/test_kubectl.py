@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .conftest import Api, Kubectl
+from .conftest import Kubectl
 
 POD = """
 apiVersion: v1

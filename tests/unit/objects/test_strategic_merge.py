@@ -1,0 +1,145 @@
+"""Strategic merge: fixed cases, properties; tests/integration/objects compares with kubectl's own merge."""
+
+from __future__ import annotations
+
+import random
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polong.kit.errors import BadRequest
+from polong.objects import strategic_merge
+from polong.objects.schema import type_of
+
+Json = dict[str, Any]
+POD = type_of("v1", "Pod")
+
+
+def spec(**fields: Any) -> Json:
+    return {"spec": fields}
+
+
+def c(name: str, **fields: Any) -> Json:
+    return {"name": name, **fields}
+
+
+@pytest.mark.parametrize(
+    ("original", "patch", "expected"),
+    [
+        (spec(containers=[c("a", image="x"), c("b")]), spec(containers=[c("a", image="y")]), spec(containers=[c("a", image="y"), c("b")])),
+        (spec(containers=[c("a"), c("b")]), spec(containers=[{"$patch": "delete", "name": "a"}]), spec(containers=[c("b")])),
+        (spec(containers=[c("a")]), spec(containers=[c("z"), {"$patch": "replace"}]), spec(containers=[c("z")])),
+        (
+            {"spec": {"containers": [c("a"), c("b")]}},
+            {"spec": {"$setElementOrder/containers": [c("b"), c("a")]}},
+            {"spec": {"containers": [c("b"), c("a")]}},
+        ),
+        (
+            {"metadata": {"finalizers": ["a/a", "b/b"]}},
+            {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/a"]}},
+            {"metadata": {"finalizers": ["b/b"]}},
+        ),
+        ({"metadata": {"finalizers": ["a/a"]}}, {"metadata": {"finalizers": ["b/b"]}}, {"metadata": {"finalizers": ["b/b", "a/a"]}}),
+        (
+            spec(volumes=[c("v", emptyDir={})]),
+            spec(volumes=[{"name": "v", "hostPath": {"path": "/x"}, "$retainKeys": ["name", "hostPath"]}]),
+            spec(volumes=[c("v", hostPath={"path": "/x"})]),
+        ),
+        (spec(nodeSelector={"a": "b"}), spec(nodeSelector={"$patch": "replace", "c": "d"}), spec(nodeSelector={"c": "d"})),
+        (spec(nodeSelector={"a": "b"}), spec(nodeSelector={"$patch": "delete"}), {"spec": {}}),
+        (spec(tolerations=[{"key": "a"}]), spec(tolerations=[{"key": "b"}]), spec(tolerations=[{"key": "b"}])),
+        (spec(hostPID=True), spec(hostPID=None), {"spec": {}}),
+        (
+            {"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "x"}]}},
+            {"status": {"conditions": [{"type": "Ready", "status": "True"}]}},
+            {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "x"}]}},
+        ),
+    ],
+)
+def test_apply(original: Json, patch: Json, expected: Json) -> None:
+    before = deepcopy(original)
+    assert strategic_merge.apply(original, patch, POD) == expected
+    assert original == before
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"$patch": "nonsense"},
+        spec(containers=[{"image": "x"}]),
+        spec(containers=["x"]),
+        {"spec": {"$setElementOrder/containers": "x"}},
+        {"spec": {"$retainKeys": "x"}},
+    ],
+)
+def test_malformed_patches(patch: Json) -> None:
+    with pytest.raises(BadRequest):
+        strategic_merge.apply(spec(containers=[c("a")]), patch, POD)
+
+
+def make_pod(seed: int) -> Json:
+    pick = random.Random(seed)
+
+    def some(values: str, least: int = 0) -> list[str]:
+        return pick.sample(values, pick.randint(least, len(values)))
+
+    def container(name: str) -> Json:
+        made: Json = {"name": name, "image": pick.choice("xyz")}
+        if env := some("ABC"):
+            made["env"] = [{"name": one, "value": pick.choice("12")} for one in env]
+        if args := some("pqr"):
+            made["args"] = args
+        if ports := some("123"):
+            made["ports"] = [{"containerPort": int(port), "protocol": pick.choice(["TCP", "UDP"])} for port in ports]
+        return made
+
+    pod: Json = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "x", "labels": {one: pick.choice("12") for one in some("abc", 1)}},
+        "spec": {"containers": [container(f"c{one}") for one in some("1234", 1)]},
+    }
+    if volumes := some("uvw"):
+        sources = ({"emptyDir": {}}, {"emptyDir": {"medium": "Memory"}}, {"hostPath": {"path": "/x"}})
+        pod["spec"]["volumes"] = [{"name": one, **deepcopy(pick.choice(sources))} for one in volumes]
+    if finalizers := some("abc"):
+        pod["metadata"]["finalizers"] = [f"{one}/{one}" for one in finalizers]
+    return pod
+
+
+seeds = st.integers(0, 10**9)
+
+
+@given(seeds, seeds)
+@settings(max_examples=150)
+def test_the_diff_of_two_is_their_difference(one: int, other: int) -> None:
+    """With nobody else writing, applying the diff gives what was wanted."""
+    last, wanted = make_pod(one), make_pod(other)
+    patch = strategic_merge.three_way(last, wanted, last, POD)
+    assert strategic_merge.apply(last, patch, POD) == wanted
+
+
+@given(seeds)
+def test_nothing_to_do_is_an_empty_patch(seed: int) -> None:
+    pod = make_pod(seed)
+    assert strategic_merge.three_way(pod, pod, pod, POD) == {}
+
+
+@given(seeds, seeds, seeds)
+@settings(max_examples=150)
+def test_apply_is_idempotent_and_keeps_what_others_added(one: int, other: int, live: int) -> None:
+    last, wanted, current = make_pod(one), make_pod(other), make_pod(live)
+    patch = strategic_merge.three_way(last, wanted, current, POD)
+    after = strategic_merge.apply(current, patch, POD)
+    assert strategic_merge.three_way(wanted, wanted, after, POD) == {}
+    added = current["metadata"]["labels"].keys() - last["metadata"]["labels"].keys()
+    assert added <= after["metadata"]["labels"].keys()
+
+
+def test_defaults_of_the_server_are_no_difference() -> None:
+    wanted = {"spec": {"containers": [c("a", image="x")]}}
+    current = {"spec": {"containers": [c("a", image="x", imagePullPolicy="Always", resources={})], "dnsPolicy": "ClusterFirst"}}
+    assert strategic_merge.three_way(wanted, wanted, current, POD) == {}
