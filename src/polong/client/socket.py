@@ -42,6 +42,11 @@ class WebSocket:
         """BrokenPipeError once the server is gone."""
         await self._write(websocket.encode(Opcode.BINARY, data))
 
+    async def send_some(self, data: bytes) -> None:
+        """As `send`, where there is something to send."""
+        if data:
+            await self.send(data)
+
     async def receive(self) -> bytes | None:
         """The next message; None after the server's close. Unavailable where the connection breaks."""
         while True:

@@ -101,13 +101,28 @@ async def test_attach(client: Client):
     assert await read_all(out) == b"hello from c\r\n<quit>\r\n"
 
 
-async def test_forward(client: Client):
+@pytest.fixture(params=["tunnel", "channels"])
+def forwarding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "channels":  # an older server
+        monkeypatch.setattr("polong.client.portforward._OFFERED", ("SPDY/9+nosuch", "v4.channel.k8s.io"))
+    return request.param
+
+
+async def test_forward(client: Client, forwarding: str):
     request, answer = Pipe(), Pipe(window=1 << 20)
     await request.write(b"GET / HTTP/1.1\r\n\r\n")
     await portforward.forward(client, "p", "default", 80, Stdio(stdin=request, stdout=answer))
     assert (await read_all(answer)).endswith(b"y" * 300_000)
     with pytest.raises(errors.Unavailable, match="connection refused"):
         await portforward.forward(client, "p", "default", 81, Stdio(stdin=request, stdout=Pipe()))
+
+
+async def test_forward_tells_the_end_of_one_direction(client: Client):
+    answer = Pipe(window=1 << 20)
+    text = b"abc" * 100_000
+    async with asyncio.timeout(5):
+        await portforward.forward(client, "p", "default", 82, Stdio(stdin=await text_pipe(text), stdout=answer))
+    assert await read_all(answer) == text
 
 
 # --- WebSocket ----------------------------------------------------------------------------------------------------------------
