@@ -21,12 +21,12 @@ from polong.images.catalog import Entry
 from polong.images.content import Ingest
 from polong.images.digest import Digest
 from polong.images.manifest import Descriptor, Index, Manifest
+from polong.images.pull import Progress, reporter
 from polong.images.store import Store
 from polong.images.tarstream import TarParser
 from polong.kit.errors import BadRequest, Invalid, PolongError, TooLarge
 
 Json = dict[str, Any]
-Progress = Callable[[Json], None]
 
 _DOCUMENTS = frozenset({"index.json", "manifest.json", "oci-layout", "repositories"})
 _DOCUMENT_LIMIT = 4 << 20
@@ -171,11 +171,12 @@ async def _enter(store: Store, hold: Callable[[Iterable[Digest]], None], image: 
             raise Invalid(f"archive lacks content {descriptor.digest}, which its manifest names")
     content = await asyncio.to_thread(store.content.read, image.parsed.config.digest, documents.CONFIG_LIMIT)
     configuration = documents.parse_configuration(content, len(image.parsed.layers))
-    chains = digests.chain(list(configuration.diff_ids))
-    hold(chains)
-    for position, layer in enumerate(image.parsed.layers):
-        progress({"status": "unpacking", "layer": layer.digest.hex[:12], "current": 0, "total": layer.size})
-        await store.unpack(layer, configuration.diff_ids[position], chains[:position], chains[position])
+    hold(digests.chain(list(configuration.diff_ids)))
+
+    async def here(layer: Descriptor) -> None:
+        pass
+
+    await store.unpack(image.parsed.layers, configuration.diff_ids, here, reporter(progress))
     references = [reference.parse(name) for name in image.names]
     entry = store.entry(manifest_digest, manifest_digest, image.parsed, configuration, ())
     tags = [str(named) for named in references if named.tag]

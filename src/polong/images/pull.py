@@ -101,24 +101,14 @@ class Puller:
     async def _layers(
         self, registry: Registry, parsed: Manifest, configuration: Configuration, hold: Callable[..., None], progress: Progress
     ) -> None:
-        chains = digests.chain(list(configuration.diff_ids))
-        hold(chains)
+        hold(digests.chain(list(configuration.diff_ids)))
         slots = asyncio.Semaphore(_PARALLEL)
 
         async def fetch(layer: Descriptor) -> None:
             async with slots:
                 await self._download(registry, layer, progress)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(fetch(layer)) for layer in parsed.layers]
-                for position, layer in enumerate(parsed.layers):
-                    await tasks[position]
-                    progress({"status": "unpacking", "layer": layer.digest.hex[:12], "current": 0, "total": layer.size})
-                    await self._store.unpack(layer, configuration.diff_ids[position], chains[:position], chains[position])
-                    progress({"status": "unpacked", "layer": layer.digest.hex[:12], "current": layer.size, "total": layer.size})
-        except ExceptionGroup as group_error:
-            raise _first(group_error) from None
+        await self._store.unpack(parsed.layers, configuration.diff_ids, fetch, reporter(progress))
 
     async def _download(self, registry: Registry, descriptor: Descriptor, progress: Progress) -> None:
         """Into the content store; joined where another pull is at it."""
@@ -159,12 +149,14 @@ class Puller:
             ingest.discard()
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure itself, out of the groups around it."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def reporter(progress: Progress) -> Callable[[str, Descriptor], None]:
+    """What the store says of a layer, as an event."""
+
+    def report(status: str, layer: Descriptor) -> None:
+        current = layer.size if status == "unpacked" else 0
+        progress({"status": status, "layer": layer.digest.hex[:12], "current": current, "total": layer.size})
+
+    return report
 
 
 def _wrapped(error: PolongError, message: str) -> PolongError:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -28,6 +29,9 @@ from polong.kit import errors
 from polong.kit.errors import DeadlineExceeded, Internal, Invalid, PolongError
 from polong.linux import process
 from polong.linux.paths import Root
+
+Fetch = Callable[[Descriptor], Awaitable[None]]
+Report = Callable[[str, Descriptor], None]
 
 _UNPACKED_LIMIT = 64 << 30
 _UNPACK_SECONDS = 900
@@ -49,6 +53,7 @@ class Store:
         # An import takes leases in the thread that reads its archive.
         self._guard = threading.Lock()
         self._collecting = asyncio.Lock()
+        self._workers = asyncio.Semaphore(os.cpu_count() or 1)
         self._unpacking: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
@@ -123,34 +128,66 @@ class Store:
 
     # --- layers -------------------------------------------------------------------------------------------------------------
 
-    async def unpack(self, layer: Descriptor, diff_id: Digest, below: Sequence[Digest], chain: Digest) -> None:
-        """Make the layer `chain` from its blob, above the layers `below` (lowest first); nothing where it is there. Joined by others."""
-        lock = self._unpacking.setdefault(chain, asyncio.Lock())
-        async with lock:
-            if self.snapshots.layer(chain) is None:
-                await self._unpack(layer, diff_id, below, chain)
+    async def unpack(self, layers: Sequence[Descriptor], diff_ids: Sequence[Digest], fetch: Fetch, report: Report) -> None:
+        """Make the layers of an image (lowest first) from their blobs, which `fetch` brings; what is there already is kept.
 
-    async def _unpack(self, layer: Descriptor, diff_id: Digest, below: Sequence[Digest], chain: Digest) -> None:
+        Side by side: few layers refer to those below them, and one that does is done again when those are complete.
+        """
+        chains = digests.chain(list(diff_ids))
+        finished = [asyncio.Event() for _ in layers]
+
+        async def one(position: int) -> None:
+            layer = layers[position]
+            await fetch(layer)
+            report("unpacking", layer)
+            lock = self._unpacking.setdefault(chains[position], asyncio.Lock())
+            async with lock:
+                if self.snapshots.layer(chains[position]) is None:
+                    await self._unpack(layer, diff_ids[position], chains[: position + 1], finished[:position])
+            finished[position].set()
+            report("unpacked", layer)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for position in range(len(layers)):
+                    group.create_task(one(position))
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+
+    async def _unpack(self, layer: Descriptor, diff_id: Digest, chains: Sequence[Digest], lower: Sequence[asyncio.Event]) -> None:
+        if await self._attempt(layer, diff_id, chains, None if lower else ()):
+            return
+        for complete in lower:
+            await complete.wait()
+        await self._attempt(layer, diff_id, chains, chains[:-1])
+
+    async def _attempt(self, layer: Descriptor, diff_id: Digest, chains: Sequence[Digest], below: Sequence[Digest] | None) -> bool:
+        """Unpack the last of `chains`; False where it needs the layers below and `below` is None."""
         directory = self.snapshots.begin_layer()
         try:
-            verdict = await self._work(directory, layer, diff_id, below)
+            async with self._workers:
+                verdict = await self._work(directory, layer, diff_id, below)
+            if "needs_lower" in verdict:
+                await asyncio.to_thread(self.snapshots.discard_layer, directory)
+                return False
             if verdict["skipped_devices"]:
                 _log.info("layer %s: %d device nodes left out", diff_id, verdict["skipped_devices"])
-            record = LayerRecord(chain, verdict["bytes"], verdict["inodes"])
+            record = LayerRecord(chains[-1], verdict["bytes"], verdict["inodes"])
             await asyncio.to_thread(self.snapshots.commit_layer, directory, record)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(self.snapshots.discard_layer, directory))
             raise
+        return True
 
-    async def _work(self, directory: Path, layer: Descriptor, diff_id: Digest, below: Sequence[Digest]) -> dict[str, int]:
+    async def _work(self, directory: Path, layer: Descriptor, diff_id: Digest, below: Sequence[Digest] | None) -> dict[str, int]:
         with ExitStack() as stack:
             blob = stack.enter_context(self.content.path(layer.digest).open("rb"))
             top = stack.enter_context(Root.open(directory))
-            lowers = [stack.enter_context(Root.open(self.snapshots.layer_path(chain))) for chain in reversed(below)]
+            lowers = [stack.enter_context(Root.open(self.snapshots.layer_path(chain))) for chain in reversed(below or ())]
             task = {
                 "blob": blob.fileno(),
                 "directory": top.fileno(),
-                "lowers": [lower.fileno() for lower in lowers],
+                "lowers": None if below is None else [lower.fileno() for lower in lowers],
                 "compression": layer.compression,
                 "diff_id": str(diff_id),
                 "limit": _UNPACKED_LIMIT,
@@ -168,7 +205,7 @@ class Store:
             raise Internal(f"cannot unpack layer {layer.digest}: the worker ended with status {result.code}: {result.line()}") from None
         if "error" in verdict:
             raise _error(verdict["error"])(f"layer {layer.digest}: {verdict['message']}")
-        return {key: int(verdict[key]) for key in ("bytes", "inodes", "skipped_devices")}
+        return {str(key): int(value) for key, value in verdict.items()}
 
     # --- images -------------------------------------------------------------------------------------------------------------
 
@@ -202,6 +239,14 @@ class Store:
         sizes = [self.content.size(digest) for digest in self.content.digests()]
         layers = self.snapshots.layers()
         return sum(sizes) + sum(layer.bytes for layer in layers), len(sizes) + sum(layer.inodes for layer in layers)
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure itself, out of the groups around it."""
+    error: BaseException = failures
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _error(name: str) -> type[PolongError]:

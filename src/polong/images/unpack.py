@@ -33,6 +33,10 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TIME_LIMIT = (1 << 33) * 1_000_000_000
 
 
+class NeedsLower(Exception):  # noqa: N818 - a demand, not a fault
+    """The layer refers to layers below it, which were not given."""
+
+
 @dataclass
 class Totals:
     """What was written."""
@@ -44,9 +48,9 @@ class Totals:
 
 class Unpacker:
     """`top` is the layer's own directory; `lowers` the layers below, highest first, looked at for the attributes of directories that
-    the layer implies and for the targets of hard links."""
+    the layer implies and for the targets of hard links; None where they are not there yet: NeedsLower is raised when it comes to that."""
 
-    def __init__(self, top: Root, lowers: Sequence[Root] = ()) -> None:
+    def __init__(self, top: Root, lowers: Sequence[Root] | None = ()) -> None:
         self._top = top
         self._lowers = lowers
         self.totals = Totals(inodes=1)
@@ -188,7 +192,7 @@ class Unpacker:
 
     def _copy_lower(self, entry: Entry, parent: Fd, name: str, target: str) -> None:
         """A hard link to a file of a lower layer: its content becomes a file of this one, as overlayfs would copy it up."""
-        for lower in self._lowers:
+        for lower in self._below():
             try:
                 source = lower.open_at(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             except OSError as error:
@@ -267,8 +271,13 @@ class Unpacker:
             current = following
         return current
 
+    def _below(self) -> Sequence[Root]:
+        if self._lowers is None:
+            raise NeedsLower
+        return self._lowers
+
     def _inherit(self, fd: Fd, path: str) -> None:
-        for lower in self._lowers:
+        for lower in self._below():
             with suppress(OSError), lower.open_at(path, os.O_PATH | os.O_DIRECTORY) as source:
                 found = os.fstat(source.fileno())
                 os.fchown(fd.fileno(), found.st_uid, found.st_gid)

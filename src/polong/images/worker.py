@@ -18,7 +18,7 @@ from typing import Any
 
 from polong.images import compression
 from polong.images.tarstream import TarParser
-from polong.images.unpack import Unpacker
+from polong.images.unpack import NeedsLower, Unpacker
 from polong.kit.errors import Invalid, PolongError
 from polong.linux import syscalls
 from polong.linux.fds import Fd
@@ -33,11 +33,12 @@ _FREE_EVERY = 64 << 20
 
 @dataclass(frozen=True)
 class Task:
-    """Descriptors are numbers in the worker. `limit` bounds the unpacked bytes, `seconds` the processor time."""
+    """Descriptors are numbers in the worker; `lowers` None: not there yet, ask for them when needed. `limit` bounds the unpacked bytes,
+    `seconds` the processor time."""
 
     blob: int
     directory: int
-    lowers: tuple[int, ...]
+    lowers: tuple[int, ...] | None
     compression: str
     diff_id: str
     limit: int
@@ -50,7 +51,7 @@ def run(task: Task) -> dict[str, Any]:
     parser = TarParser()
     stream = compression.decompressor(task.compression)
     ratio = compression.Ratio(task.limit)
-    unpacker = Unpacker(Root(Fd(task.directory)), [Root(Fd(lower)) for lower in task.lowers])
+    unpacker = Unpacker(Root(Fd(task.directory)), None if task.lowers is None else [Root(Fd(lower)) for lower in task.lowers])
     checked = 0
     try:
         while data := os.read(task.blob, _CHUNK):
@@ -106,10 +107,12 @@ def _require_space(directory: int) -> None:
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     given = json.load(sys.stdin)
-    task = Task(**{**given, "lowers": tuple(given["lowers"])})
+    task = Task(**given)
     try:
         confine(task)
         verdict = run(task)
+    except NeedsLower:
+        verdict = {"needs_lower": True}
     except PolongError as error:
         verdict = {"error": type(error).__name__, "message": error.message}
     except MemoryError:

@@ -88,6 +88,18 @@ async def test_more_layers_than_one_page_of_options_names(service: ImageService)
     await service.release_rootfs("k")
 
 
+async def test_a_layer_that_refers_to_those_below_it(service: ImageService) -> None:
+    """Layers are unpacked side by side; these two only come out right above the finished first."""
+    second = oci.file(b"d/e/implied", b"x") + oci.END
+    third = oci.hardlink(b"linked", b"d/old") + oci.END
+    [image] = await bring(service, oci.archive(oci.image([BASE, second, third]), "a:1"))
+    root = await service.mount_rootfs(str(image["id"]), "k")
+    assert ((root / "d").stat().st_uid, stat.S_IMODE((root / "d").stat().st_mode)) == (5, 0o750)
+    assert (root / "linked").read_text() == "old"
+    assert names(root / "d") == ["e", "old"]
+    await service.release_rootfs("k")
+
+
 async def test_a_container_outlives_its_image_and_the_daemon(service: ImageService, root: Path) -> None:
     [image] = await bring(service, oci.archive(oci.image([BASE]), "a:1"))
     merged = await service.mount_rootfs(str(image["id"]), "held")
