@@ -16,7 +16,8 @@ from polong.api.ports import Node
 from polong.api.service import Request, User
 from polong.cli import app
 from polong.daemon import kubeconfig, pki
-from polong.kit.stdio import Stdio
+from polong.kit.stdio import Stdio, TerminalSize
+from polong.kit.tasks import Tasks
 from polong.objects.podlogs import PodLogOptions
 from polong.store import MemoryStorage
 
@@ -45,13 +46,16 @@ class FakeNode:
     async def attach(self, pod: Json, container: str, stdio: Stdio) -> None:
         assert stdio.stdout is not None
         await stdio.stdout.write(b"attached\r\n")
+        tasks = Tasks("attach")
         if stdio.resize is not None:
-            async for size in stdio.resize:
-                self.sizes.append((size.width, size.height))
-                if len(self.sizes) >= 2:
-                    break
+            tasks.start(self._resizes(stdio.resize), "sizes")
         if stdio.stdin is not None:
             await self._echo(stdio)
+        await tasks.aclose()
+
+    async def _resizes(self, sizes: AsyncIterator[TerminalSize]) -> None:
+        async for size in sizes:
+            self.sizes.append((size.width, size.height))
 
     async def _echo(self, stdio: Stdio) -> None:
         assert stdio.stdin is not None
