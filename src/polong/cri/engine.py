@@ -56,6 +56,9 @@ class Settings:
 
 @dataclass
 class Engine:
+    """Names of handlers: `takes_compiled_filters`, whose runtime takes a seccomp filter in the kernel's own form (crun);
+    `runs_host_processes`, whose main process is the container's own, not a virtual machine's (crun, runc)."""
+
     settings: Settings
     images: ImageStore
     handlers: Mapping[str, Handler]
@@ -66,6 +69,8 @@ class Engine:
     container_records: RecordDir[ContainerRecord]
     table: Table = field(default_factory=Table)
     events: Events = field(default_factory=Events)
+    takes_compiled_filters: set[str] = field(default_factory=set)
+    runs_host_processes: set[str] = field(default_factory=set)
     tasks: Tasks = field(default_factory=lambda: Tasks("cri"))
 
     def handler(self, name: str) -> Handler:

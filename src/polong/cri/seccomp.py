@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import json
 import os
 import stat
 from pathlib import Path
 
+import msgspec
+
 from polong.cri.ports import Json
 from polong.criapi.wire import v1
-from polong.kit.errors import FailedPrecondition, Invalid
+from polong.kit.errors import FailedPrecondition, Invalid, PolongError
+from polong.linux import seccomp as filters
 from polong.oci.spec import seccomp
+from polong.oci.spec.capabilities import DEFAULT
+from polong.oci.spec.model import Host
 
 _REASON = "CreateContainerError"
 _MOST_BYTES = 1 << 20
+_CRUN_ANNOTATION = "run.oci.seccomp_bpf_data"
 
 
 def default(profile: Json | None) -> Json:
@@ -52,6 +60,32 @@ def chosen(profile: v1.SecurityProfile, *, privileged: bool, runtime_default: Js
     if profile.profile_type == v1.SecurityProfile.RuntimeDefault:
         return default(runtime_default)
     return _localhost(profile.localhost_ref)
+
+
+def annotate(config: Json) -> None:
+    """Give crun the filter of config.json in the kernel's own form as well, by its annotation of the engine's side: it then does not
+    compile it again. The section stays, for `verify` and for every other reader. Where it cannot be compiled here, crun does it."""
+    section = config["linux"].get("seccomp")
+    if section is None:
+        return
+    try:
+        program = _compiled(msgspec.json.encode(section))
+    except PolongError:
+        return
+    config["annotations"] = {_CRUN_ANNOTATION: program}
+
+
+def compile_default(profile: Json | None, host: Host) -> None:
+    """Before the first container asks for it: RuntimeDefault with the default capabilities."""
+    if profile is None:
+        return
+    section = seccomp.section(default(profile), architecture=host.architecture, capabilities=DEFAULT & host.capabilities)
+    annotate({"linux": {"seccomp": section}})
+
+
+@functools.lru_cache(maxsize=128)
+def _compiled(section: bytes) -> str:
+    return base64.b64encode(filters.compile_filter(msgspec.json.decode(section))).decode("ascii")
 
 
 def _localhost(reference: str) -> Json:

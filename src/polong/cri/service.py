@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 
-from polong.cri import pause_root, restore
+from polong.cri import pause_root, restore, seccomp
 from polong.cri.engine import Engine, Handler, Settings
 from polong.cri.kernel import Kernel
 from polong.cri.ports import ImageStore, Network
@@ -87,9 +89,25 @@ class CriService:
         except (PolongError, OSError) as error:
             # RPC Status says so for as long as it lasts; Pods of the host's network run without.
             _log.error("the Pod network is not ready: %s", error)
+        await self._know_runtimes()
         await restore.restore(engine)
         _ = engine.tasks.start(engine.sandbox_records.keep_flushing(_FLUSH_PAUSE), "flush of sandbox records")
         _ = engine.tasks.start(engine.container_records.keep_flushing(_FLUSH_PAUSE), "flush of container records")
+
+    async def _know_runtimes(self) -> None:
+        engine = self._engine
+        for name, handler in engine.handlers.items():
+            with contextlib.suppress(PolongError, OSError):
+                runtime, _ = await handler.runtime.version()
+                if runtime == "crun":
+                    engine.takes_compiled_filters.add(name)
+                if runtime in ("crun", "runc"):
+                    engine.runs_host_processes.add(name)
+        if engine.takes_compiled_filters:
+            _ = engine.tasks.start(
+                asyncio.to_thread(seccomp.compile_default, engine.settings.seccomp_default, engine.settings.host),
+                "compile of the default filter",
+            )
 
     async def aclose(self) -> None:
         """Idempotent."""

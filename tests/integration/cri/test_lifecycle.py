@@ -165,3 +165,16 @@ async def test_statistics(node: Any) -> None:
     await node.until(lambda: node.engine.kernel.usage(node.engine.table.containers[container].record.cgroup).cpu > 1_000_000)
     stats = (await node.service.container_stats(v1.ContainerStatsRequest(container_id=container))).stats
     assert stats.memory.working_set_bytes.value > 0
+
+
+async def test_the_filter_compiled_here_is_the_one_that_crun_compiles(node: Any) -> None:
+    sandbox = await node.run()
+    assert node.engine.takes_compiled_filters == {""}
+    ours = await node.started(sandbox, "sleep", "1000")
+    node.engine.takes_compiled_filters.clear()
+    theirs = await node.started(sandbox, "sleep", "1000")
+    state = node.directory / "run" / "runtime"
+    assert (state / ours / "seccomp.bpf").read_bytes() == (state / theirs / "seccomp.bpf").read_bytes()
+    for container in (ours, theirs):
+        assert proc.status(node.pid(container)).seccomp == 2
+        assert "Seccomp:\t2" in await node.output(container, "grep", "^Seccomp:", "/proc/self/status")

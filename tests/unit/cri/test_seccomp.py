@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from polong.cri import seccomp
 from polong.criapi.wire import v1
 from polong.kit.errors import FailedPrecondition, Invalid
+from polong.linux import seccomp as filters
 
 DEFAULT = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
 Profile = v1.SecurityProfile
@@ -60,3 +62,20 @@ def test_without_a_default_profile_nothing_runs_unconfined() -> None:
     for make in (seccomp.default, seccomp.pause):
         with pytest.raises(FailedPrecondition, match="seccomp"):
             make(None)
+
+
+def test_crun_gets_the_filter_compiled_and_the_section_stays() -> None:
+    section = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": [], "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}
+    config = {"linux": {"seccomp": section}}
+    seccomp.annotate(config)
+    (name,) = config["annotations"]
+    assert name == "run.oci.seccomp_bpf_data"
+    assert base64.b64decode(config["annotations"][name]) == filters.compile_filter(section)
+    assert config["linux"]["seccomp"] == section
+
+
+def test_what_is_unconfined_or_cannot_be_compiled_here_is_left_to_the_runtime() -> None:
+    for linux in ({}, {"seccomp": {"defaultAction": "SCMP_ACT_NOTIFY", "syscalls": []}}):
+        config = {"linux": linux}
+        seccomp.annotate(config)
+        assert "annotations" not in config

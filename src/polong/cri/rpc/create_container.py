@@ -147,6 +147,8 @@ def _config(engine: Engine, sandbox: Sandbox, container: Container, image: Image
     _require_sources(container.config)
     config = build.container(container_spec, host)
     vet.rootfs(rootfs, config)
+    if record.handler in engine.takes_compiled_filters:
+        seccomp.annotate(config)
     return config
 
 

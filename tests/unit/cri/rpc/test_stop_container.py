@@ -76,3 +76,11 @@ async def test_the_images_signal_is_used(node: Any, monkeypatch: pytest.MonkeyPa
 async def test_unknown(node: Any) -> None:
     with pytest.raises(NotFound):
         await stop(node, "0" * 64, 0)
+
+
+async def test_a_host_process_is_signalled_without_the_runtime(node: Any) -> None:
+    container = await node.started(await node.run())
+    node.engine.runs_host_processes.add("")
+    await stop(node, container, 30)
+    assert not any(call.startswith("kill-") for call in node.world.calls)
+    assert (await node.status(container)).exit_code == 143
