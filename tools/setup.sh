@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 # runtime: what a node needs; test: what the tests and the image builder need
 runtime=(crun conmon containernetworking-plugins golang-github-containers-common nftables iptables iproute2)
-test=(docker-registry skopeo runc)
+test=(docker-registry skopeo runc busybox-static)
 
 missing=()
 for package in "${runtime[@]}" "${test[@]}"; do

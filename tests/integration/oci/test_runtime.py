@@ -30,8 +30,7 @@ def shared(pause: int) -> Namespaces:
 
 async def test_pause_is_pid_1_named_pause_and_ends_on_term(node):
     sandbox, pid = await node.sandbox()
-    assert proc.command(pid) == ("/pause",)
-    await until(lambda: proc.status(pid).name == "pause")
+    await until(lambda: proc.command(pid) == ("/pause",) and proc.status(pid).name == "pause")
     assert proc.status(pid).ns_pids[-1] == 1
     assert (await node.runtime.state(sandbox))["status"] == "running"
     await node.runtime.kill(sandbox, signal.SIGHUP)

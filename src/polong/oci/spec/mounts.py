@@ -22,18 +22,14 @@ def _shm(path: str, namespaces: Namespaces) -> Json:
 
 def _kernel(namespaces: Namespaces, *, privileged: bool, shm: str) -> list[Json]:
     access = "rw" if privileged else "ro"
-    mqueue = (
-        _mount("/dev/mqueue", "bind", "/dev/mqueue", "rbind", "rprivate", "rw", "nosuid", "nodev", "noexec")
-        if namespaces.ipc == NODE
-        else _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")
-    )
     # A new sysfs needs a network namespace that the mounter owns; with the host's own it shows the host's devices, read-only as well.
     return [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
         _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
         _shm(shm, namespaces),
-        mqueue,
+        # In the node's IPC namespace this shows the node's queues, also where the node itself has not mounted them.
+        _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
         _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", access),
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", access),
     ]

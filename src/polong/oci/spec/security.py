@@ -28,6 +28,7 @@ def masked(spec: ContainerSpec) -> list[str]:
 
 
 def readonly(spec: ContainerSpec) -> list[str]:
+    # Not /sys/fs/cgroup: with v1 controllers crun 1.8 binds it anew for that, and then the controllers below are writable.
     if spec.privileged:
         return []
     return list(READONLY_PATHS if spec.readonly_paths is None else spec.readonly_paths)
