@@ -1,8 +1,11 @@
-"""Strategic merge: fixed cases, properties; tests/integration/objects compares with kubectl's own merge."""
+"""Strategic merge: fixed cases, properties, and kubectl's own merge (`kubectl patch --local`) as the judge."""
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
+import subprocess
 from copy import deepcopy
 from typing import Any
 
@@ -143,3 +146,33 @@ def test_defaults_of_the_server_are_no_difference() -> None:
     wanted = {"spec": {"containers": [c("a", image="x")]}}
     current = {"spec": {"containers": [c("a", image="x", imagePullPolicy="Always", resources={})], "dnsPolicy": "ClusterFirst"}}
     assert strategic_merge.three_way(wanted, wanted, current, POD) == {}
+
+
+def pruned(pod: Json) -> Json:
+    """Without what kubectl's typed round trip adds or drops: empty values."""
+    pod = deepcopy(pod)
+    pod.pop("status", None)
+    pod["metadata"] = {name: value for name, value in pod["metadata"].items() if value and name != "creationTimestamp"}
+    for one in pod["spec"].get("containers") or []:
+        for name in [name for name, value in one.items() if value in ([], {}, None)]:
+            del one[name]
+    pod["spec"] = {name: value for name, value in pod["spec"].items() if value}
+    return pod
+
+
+@pytest.mark.kubectl
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
+@pytest.mark.parametrize("seed", range(12))
+def test_kubectl_merges_the_same(seed: int, tmp_path: Any) -> None:
+    last, wanted, current = (make_pod(seed * 3 + offset) for offset in range(3))
+    patch = strategic_merge.three_way(last, wanted, current, POD)
+    done = subprocess.run(
+        ["kubectl", "patch", "--local", "-f", "-", "--type", "strategic", "-p", json.dumps(patch), "-o", "json"],
+        input=json.dumps(current),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+        env={"HOME": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin"},
+    )
+    assert pruned(strategic_merge.apply(current, patch, POD)) == pruned(json.loads(done.stdout))
