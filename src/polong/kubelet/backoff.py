@@ -43,3 +43,8 @@ def step(entry: Backoff | None, failure: float, now: float) -> Backoff:
     if entry is None or entry.expired(failure):
         return Backoff(INITIAL, now)
     return Backoff(min(entry.delay * 2, MAXIMUM), now)
+
+
+def after(restarts: int) -> float:
+    """The delay that stands after so many restarts in a row."""
+    return float(min(INITIAL * 2 ** min(max(restarts - 1, 0), 10), MAXIMUM))

@@ -77,6 +77,7 @@ class _Past:
     announced: dict[str, float] = field(default_factory=dict)
     sandbox_retry: float = 0.0
     sandbox_failures: int = 0
+    adopted: bool = False
 
 
 class Worker:
@@ -251,6 +252,11 @@ class Worker:
             latest = seen.latest(container["name"])
             if latest is not None and latest.state == "running":
                 past.problems.pop(latest.name, None)
+            if latest is not None and latest.attempt and not past.adopted:
+                # The daemon forgets its back-off when it stops; a crash loop must not become faster by that.
+                born = clock.monotonic() - max((clock.now() - latest.created).total_seconds(), 0.0)
+                past.backoffs[backoff_key(container)] = Backoff(backoff.after(latest.attempt), born)
+        past.adopted = True
         gone = past.ended.keys() - {each.id for each in seen.containers}
         for container_id in gone:
             past.ended.pop(container_id, None)

@@ -413,3 +413,18 @@ async def test_policy_always_obeys_a_registry_that_says_no(bench: Bench) -> None
     bench.images.absent_pulls["busybox:1.28"] = refusal
     bench.api.create(pod(container(imagePullPolicy="Always")))
     await bench.until(lambda: waiting(bench) == "ErrImagePull")
+
+
+async def test_a_crash_loop_keeps_its_pace_through_a_new_daemon(bench: Bench) -> None:
+    bench.api.create(pod())
+    await bench.until(lambda: ready(bench))
+    bench.runtime.exit("app", 1)
+    await bench.until(lambda: state(bench)["restartCount"] == 1 and ready(bench))
+    bench.runtime.exit("app", 1)
+    await bench.until(lambda: waiting(bench) == "CrashLoopBackOff")
+    await bench.again()
+    await bench.quiet()
+    assert waiting(bench) == "CrashLoopBackOff"
+    assert state(bench)["restartCount"] == 1
+    await bench.clock.advance(10)
+    await bench.until(lambda: state(bench)["restartCount"] == 2 and ready(bench))

@@ -1,4 +1,4 @@
-from polong.kubelet.backoff import Backoff, step, wait_until
+from polong.kubelet.backoff import Backoff, after, step, wait_until
 
 
 def test_delays_double_up_to_five_minutes() -> None:
@@ -20,3 +20,7 @@ def test_ten_quiet_minutes_reset() -> None:
 def test_the_wait_counts_from_the_failure() -> None:
     assert wait_until(Backoff(20, 100), 130) == 150
     assert wait_until(None, 130) == 130
+
+
+def test_what_stands_after_some_restarts() -> None:
+    assert [after(each) for each in (0, 1, 2, 5, 6, 1000)] == [10, 10, 20, 160, 300, 300]
