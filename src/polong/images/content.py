@@ -49,14 +49,16 @@ class Ingest:
         return Digest(self._hash.hexdigest())
 
     def commit(self, digest: Digest | None = None, size: int | None = None) -> Digest:
-        """Publish under the digest of what was written, which must be `digest` (Invalid otherwise)."""
+        """Publish under the digest of what was written, which must be `digest` (Invalid otherwise).
+
+        Not yet durable: the store syncs once before it records an image, and drops unrecorded content when it starts.
+        """
         found = self.found()
         try:
             if size is not None and size != self.size:
                 raise Invalid(f"content of {digest} is {self.size} bytes long, its descriptor says {size}")
             if digest is not None and digest != found:
                 raise Invalid(f"content does not match its digest: expected {digest}, found {found}")
-            os.fsync(self._fd)
             self._path.rename(self._store.path(found))
         finally:
             self.discard()
