@@ -36,12 +36,13 @@ def default(profile: Json | None) -> Json:
 
 # What /pause itself does (wait, be signalled, end), and what crun and runc still do between installing the filter and executing it.
 _PAUSE = (
-    "arch_prctl brk capget capset chdir clone clone3 close dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait "
-    "eventfd2 execve execveat exit exit_group fcntl fstat futex getcwd getegid geteuid getgid getpid getppid "
-    "getrandom gettid getuid kill lseek madvise mmap mprotect munmap nanosleep newfstatat openat pause pipe2 poll "
-    "ppoll prctl pread64 prlimit64 read readlinkat rseq rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend "
-    "rt_sigtimedwait sched_yield set_robust_list set_tid_address setgid setgroups setresgid setresuid setsid setuid "
-    "sigaltstack tgkill umask wait4 waitid write"
+    "access arch_prctl brk capget capset chdir clone clone3 close close_range dup dup3 epoll_create1 epoll_ctl "
+    "epoll_pwait epoll_wait eventfd2 execve execveat exit exit_group faccessat faccessat2 fcntl fstat fstatfs futex "
+    "getcwd getdents64 getegid geteuid getgid getpid getppid getrandom gettid getuid kill lseek lstat madvise mmap "
+    "mprotect munmap nanosleep newfstatat open openat pause pipe2 poll ppoll prctl pread64 prlimit64 read readlink "
+    "readlinkat restart_syscall rseq rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait "
+    "sched_getaffinity sched_yield set_robust_list set_tid_address setgid setgroups setresgid setresuid setsid "
+    "setuid sigaltstack stat statfs tgkill tkill umask uname wait4 waitid write"
 )
 
 

@@ -255,14 +255,13 @@ def _mentions(pid: int, text: str) -> bool:
         return False
 
 
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
+async def _node(directory: Path, runtime: str) -> AsyncIterator[Node]:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    for tool in ("crun", "conmon", str(BUSYBOX), "nft"):
+    for tool in (runtime, "conmon", str(BUSYBOX), "nft"):
         if shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin") is None:
             pytest.skip(f"needs {tool}")
-    made = Node(tmp_path)
+    made = Node(directory, runtime)
     try:
         await made.start()
         yield made
@@ -273,3 +272,15 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         assert made.census() == []
     finally:
         await made.close()
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    async for made in _node(tmp_path, "crun"):
+        yield made
+
+
+@pytest.fixture
+async def runc_node(tmp_path: Path) -> AsyncIterator[Node]:
+    async for made in _node(tmp_path, "runc"):
+        yield made

@@ -178,3 +178,13 @@ async def test_the_filter_compiled_here_is_the_one_that_crun_compiles(node: Any)
     for container in (ours, theirs):
         assert proc.status(node.pid(container)).seccomp == 2
         assert "Seccomp:\t2" in await node.output(container, "grep", "^Seccomp:", "/proc/self/status")
+
+
+async def test_a_shared_pod_under_runc(runc_node: Any) -> None:
+    node = runc_node
+    sandbox = await node.run(network=v1.POD)
+    one, two = await node.started(sandbox, "sleep", "1000"), await node.started(sandbox, "sleep", "1000")
+    assert await node.output(one, "cat", "/proc/1/cmdline") == "/pause\0"
+    assert proc.status(node.pid(one)).seccomp == proc.status(node.pause(sandbox)).seccomp == 2
+    assert (await node.stop(one, 5)).exit_code == 143
+    assert (await node.stop(two, 0)).exit_code == 137

@@ -14,7 +14,7 @@ from polong.cri.table import Sandbox, sandbox_name
 from polong.cri.undo import Undo
 from polong.criapi.wire import v1
 from polong.kit import ids
-from polong.kit.errors import Invalid
+from polong.kit.errors import FailedPrecondition, Invalid
 from polong.oci import bundle
 from polong.oci.spec import build
 
@@ -114,7 +114,9 @@ async def _make_pause(engine: Engine, sandbox: Sandbox, handler: Handler, undo: 
     sandbox.pause = engine.kernel.open_process(pid)
     if sandbox.pause is not None:
         record.pid, record.pid_start = pid, sandbox.pause.start
-    await handler.runtime.start(sandbox.id)
+        await handler.runtime.start(sandbox.id)
+    if sandbox.pause is None or not sandbox.pause.alive:
+        raise FailedPrecondition("the sandbox's own process (/pause) ended at once", reason="CreatePodSandboxError")
 
 
 async def _drop_files(engine: Engine, sandbox: Sandbox) -> None:

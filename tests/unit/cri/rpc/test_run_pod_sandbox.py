@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from polong.criapi.wire import v1
-from polong.kit.errors import AlreadyExists, Invalid, NotFound, PolongError, Unavailable, Unsupported
+from polong.kit.errors import AlreadyExists, FailedPrecondition, Invalid, NotFound, PolongError, Unavailable, Unsupported
 
 
 async def test_a_sandbox_is_ready_with_addresses_and_its_modes_told_back(node: Any) -> None:
@@ -118,3 +118,17 @@ async def test_only_ports_of_the_host_are_mapped(node: Any) -> None:
     await node.service.run_pod_sandbox(v1.RunPodSandboxRequest(config=config))
     (port,) = node.network.ports
     assert (port.host_port, port.container_port, port.protocol, port.host_ip) == (5353, 53, "udp", "127.0.0.1")
+
+
+async def test_a_pause_that_ends_at_once_is_an_error(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = node.runtime.start
+
+    async def short(container_id: str) -> None:
+        await start(container_id)
+        for process in node.world.processes.values():
+            process.gone.set()
+
+    monkeypatch.setattr(node.runtime, "start", short)
+    with pytest.raises(FailedPrecondition, match="ended at once"):
+        await node.run()
+    assert node.census() == []
