@@ -24,6 +24,7 @@ class User:
 MASTERS = "system:masters"
 """The group that may do everything, as in Kubernetes."""
 
+
 @dataclass(frozen=True)
 class Request:
     """`headers` have lower-case names. `body` is bytes from a wire, a dict from in process, a stream (imageimports alone takes one),

@@ -120,6 +120,8 @@ def container(**fields: Any) -> dict[str, Any]:
         (container(envFrom=[{"configMapRef": {"name": "x"}}]), "spec.containers[0].envFrom: Forbidden"),
         ({"volumes": [{"name": "v", "configMap": {"name": "x"}}]}, "spec.volumes[0].configMap: Forbidden"),
         ({"hostUsers": False}, "spec.hostUsers: Forbidden"),
+        ({"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]}, "spec.volumes[0].emptyDir.sizeLimit: Forbidden"),
+        (container(resources={"limits": {"ephemeral-storage": "1Gi"}}), "resources.limits[ephemeral-storage]: Forbidden"),
         ({"runtimeClassName": "kata"}, "spec.runtimeClassName: Forbidden"),
         ({"nodeName": "elsewhere"}, "spec.nodeName: Invalid value"),
         (

@@ -37,9 +37,9 @@ def validate(spec: Json, *, creating: bool) -> Iterator[Cause]:
         yield fields.unsupported("spec.restartPolicy", spec["restartPolicy"], _RESTART)
     yield from _dns(spec)
     yield from _security(spec)
-    if hostname := spec.get("hostname"):
-        for error in names.dns_label_errors(hostname):
-            yield fields.invalid("spec.hostname", hostname, error)
+    for field in ("hostname", "subdomain"):
+        for error in names.dns_label_errors(spec[field]) if spec.get(field) else ():
+            yield fields.invalid(f"spec.{field}", spec[field], error)
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         yield from _host_alias(alias, fields.at("spec.hostAliases", index))
     for index, toleration in enumerate(spec.get("tolerations") or ()):

@@ -24,7 +24,7 @@ def _not(*accepted: object) -> Refused:
     return lambda value: value is not None and value not in accepted
 
 
-def _localhost_only(value: object) -> bool:
+def _confined(value: object) -> bool:
     return isinstance(value, dict) and value.get("type") not in (None, "Unconfined")
 
 
@@ -45,12 +45,11 @@ POD: dict[str, Refused] = {
     "schedulerName": _not("default-scheduler"),
     "schedulingGates": _given,
     "schedulingGroup": _given,
-    "securityContext.appArmorProfile": _localhost_only,
+    "securityContext.appArmorProfile": _confined,
     "securityContext.seLinuxOptions": _given,
     "securityContext.windowsOptions": _given,
     "serviceAccountName": _not("", "default"),
     "setHostnameAsFQDN": _not(False),
-    "subdomain": _given,
     "topologySpreadConstraints": _given,
     "workloadRef": _given,
 }
@@ -63,7 +62,7 @@ CONTAINER: dict[str, Refused] = {
     "resources.claims": _given,
     "restartPolicy": _given,
     "restartPolicyRules": _given,
-    "securityContext.appArmorProfile": _localhost_only,
+    "securityContext.appArmorProfile": _confined,
     "securityContext.seLinuxOptions": _given,
     "securityContext.windowsOptions": _given,
     "startupProbe": _given,
@@ -79,11 +78,9 @@ VOLUME_MOUNT: dict[str, Refused] = {
 
 ENV_SOURCES = ("fieldRef", "resourceFieldRef")
 VOLUME_SOURCES = ("emptyDir", "hostPath")
-RESOURCES = ("cpu", "ephemeral-storage", "memory")
+# A request of ephemeral storage always fits on one node; a limit would have to be enforced.
+RESOURCES = {"limits": ("cpu", "memory"), "requests": ("cpu", "ephemeral-storage", "memory")}
 EMPTY_DIR_MEDIA = ("", "Memory")
-
-# Labels of the one node that a nodeSelector may ask for: what every kubelet puts on its Node.
-NODE_LABELS = ("kubernetes.io/arch", "kubernetes.io/hostname", "kubernetes.io/os")
 
 
 def _cause(path: str, what: str = "this field") -> Cause:
@@ -124,6 +121,8 @@ def _volume(volume: Json, path: str) -> Iterator[Cause]:
     medium = (volume.get("emptyDir") or {}).get("medium", "")
     if medium not in EMPTY_DIR_MEDIA:
         yield _cause(f"{path}.emptyDir.medium", f"the medium {medium}")
+    if medium != "Memory" and (volume.get("emptyDir") or {}).get("sizeLimit") is not None:
+        yield _cause(f"{path}.emptyDir.sizeLimit", "a size limit but for the medium Memory")
 
 
 def _container(container: Json, path: str) -> Iterator[Cause]:
@@ -136,5 +135,5 @@ def _container(container: Json, path: str) -> Iterator[Cause]:
                 yield _cause(f"{path}.env[{index}].valueFrom.{source}")
     for part in ("limits", "requests"):
         for name in (container.get("resources") or {}).get(part) or ():
-            if name not in RESOURCES:
+            if name not in RESOURCES[part]:
                 yield _cause(fields.key(f"{path}.resources.{part}", name), f"the resource {name}")
