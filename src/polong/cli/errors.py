@@ -68,11 +68,8 @@ def _invalid(error: errors.Invalid) -> str:
     kind, _, name = head.partition(" ")
     subject = f"The {kind} {name} is invalid" if name.startswith('"') else "The request is invalid"
     if not error.causes:
-        return (
-            error.message
-            if subject.startswith("The request")
-            else f"{subject}{error.message.removeprefix(head).removeprefix(' is invalid')}"
-        )
+        rest = error.message.removeprefix(head).removeprefix(" is invalid") if name.startswith('"') else f": {error.message}"
+        return subject + rest
     return f"{subject}: {_causes(error.causes)}"
 
 

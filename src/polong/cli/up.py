@@ -22,6 +22,7 @@ from polong.cli.node import DEFAULT_PORT, NodeDir, Settings, require_root
 
 _READY = 60.0
 _TAIL = 8
+_LOG_LIMIT = 10 << 20
 
 # What a child of ours may know of the environment: how to find programs, the way to registries, and our own switches.
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONPATH", "VIRTUAL_ENV")
@@ -108,6 +109,7 @@ def _port(wanted: int) -> int:
 
 def start(node: NodeDir) -> None:
     """Spawn `polong serve` and wait for its word. Failure carries its own last words."""
+    _rotate(node.log)
     reading, writing = os.pipe()
     try:
         with node.log.open("ab") as log:
@@ -129,6 +131,12 @@ def start(node: NodeDir) -> None:
         os.close(reading)
         if writing >= 0:
             os.close(writing)
+
+
+def _rotate(log: Path) -> None:
+    """Keep one older log, so that neither grows for ever over restarts."""
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(log.with_name(log.name + ".1"))
 
 
 def _environment() -> dict[str, str]:
