@@ -96,3 +96,24 @@ def test_orphans_are_reaped_by_pause(polong: Client) -> None:
         )
     finally:
         polong.delete("orphans")
+
+
+def test_a_term_to_pid_1_makes_the_sandbox_anew(polong: Client) -> None:
+    """The kernel kills everybody in the namespace; the kubelet starts the containers again at once, in a new sandbox."""
+    polong.apply(pod("anew", busybox("one", "sleep 1000"), busybox("two", "sleep 1000"), shareProcessNamespace=True))
+    try:
+        polong.ready("anew")
+        before = {each["hostPID"] for each in listed(polong, "anew")}
+        polong.try_("exec", "anew", "-c", "one", "--", "kill", "-TERM", "1")
+
+        def again() -> bool:
+            states = polong.json("get", "pod", "anew")["status"]["containerStatuses"]
+            return [each["restartCount"] for each in states] == [1, 1] and all("running" in each["state"] for each in states)
+
+        eventually(again, "both containers to run again", 8)
+        assert not before & {each["hostPID"] for each in listed(polong, "anew")}
+        reasons = polong("get", "events", "--field-selector=involvedObject.name=anew", "-o", "jsonpath={.items[*].reason}").split()
+        assert "SandboxChanged" in reasons
+        assert not {"Failed", "BackOff"} & set(reasons)
+    finally:
+        polong.delete("anew")

@@ -85,6 +85,7 @@ async def settle(engine: Engine, container: Container) -> None:
     record = container.record
     if not record.own_pid_namespace:
         await _end_leftovers(engine, container)
+    _sandbox_first(engine, record.sandbox_id)
     code = await _exit_code(engine, container)
     if container.over.is_set():
         return
@@ -94,6 +95,14 @@ async def settle(engine: Engine, container: Container) -> None:
     _saved(lambda: engine.save_container(container), f"container {container.id}")
     container.over.set()
     notify.publish(engine, v1.CONTAINER_STOPPED_EVENT, container.id, record.sandbox_id)
+
+
+def _sandbox_first(engine: Engine, sandbox_id: str) -> None:
+    """When /pause dies, the kernel kills the containers of a shared namespace before /pause itself is gone. Who hears of their exit must
+    already know why, or would start them again in a sandbox that is no more."""
+    sandbox = engine.table.sandboxes.get(sandbox_id)
+    if sandbox is not None and sandbox.pause is not None and not sandbox.pause.alive:
+        sandbox_died(engine, sandbox)
 
 
 async def _end_leftovers(engine: Engine, container: Container) -> None:

@@ -43,7 +43,13 @@ class HostProcess:
 
     @property
     def alive(self) -> bool:
-        return self._open and not self._handle.ended()
+        if not self._open or self._handle.ended():
+            return False
+        try:
+            # PID 1 of a namespace ends only after the kernel has ended all others in it: long before, it is as good as dead.
+            return not proc.stat(self._handle.pid).exiting
+        except (ProcessLookupError, ValueError, IndexError):
+            return False
 
     async def ended(self) -> None:
         await self._handle.wait()

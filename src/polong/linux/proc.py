@@ -11,11 +11,13 @@ from pathlib import Path
 
 PROC = Path("/proc")
 _LIMIT = 64 * 1024
+# include/linux/sched.h: the task has entered do_exit.
+_PF_EXITING = 0x4
 
 
 @dataclass(frozen=True)
 class Stat:
-    """proc_pid_stat(5). Times in clock ticks (`os.sysconf("SC_CLK_TCK")`), `rss` in pages."""
+    """proc_pid_stat(5). Times in clock ticks (`os.sysconf("SC_CLK_TCK")`), `rss` in pages. `exiting`: on its way out, not yet a zombie."""
 
     pid: int
     comm: str
@@ -24,6 +26,7 @@ class Stat:
     pgrp: int
     session: int
     tty: int
+    exiting: bool
     utime: int
     stime: int
     threads: int
@@ -85,6 +88,7 @@ def stat(pid: int, root: Path = PROC) -> Stat:
         pgrp=int(field[2]),
         session=int(field[3]),
         tty=int(field[4]),
+        exiting=bool(int(field[6]) & _PF_EXITING),
         utime=int(field[11]),
         stime=int(field[12]),
         threads=int(field[17]),

@@ -45,6 +45,7 @@ class FakeProcess:
         self.gone = asyncio.Event()
         self.signals: list[int] = []
         self.closed = False
+        self.exiting = False
         self.dies_of = {signal.SIGKILL, signal.SIGTERM}
         self.on_death: Callable[[int], None] = lambda number: None
 
@@ -58,7 +59,7 @@ class FakeProcess:
 
     @property
     def alive(self) -> bool:
-        return not self.gone.is_set()
+        return not self.exiting and not self.gone.is_set()
 
     async def ended(self) -> None:
         await self.gone.wait()

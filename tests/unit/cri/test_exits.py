@@ -36,6 +36,18 @@ async def test_in_a_shared_namespace_leftovers_are_killed_before_the_exit_is_pub
     await events.aclose()
 
 
+async def test_a_dying_pause_is_told_before_the_containers_that_it_takes_along(node: Any) -> None:
+    sandbox = await node.run(pid=v1.POD)
+    container = await node.started(sandbox, "c", pid=v1.POD)
+    events = node.service.get_container_events(v1.GetEventsRequest())
+    node.engine.table.sandboxes[sandbox].pause.exiting = True
+    node.world.end(container, 137)
+    told = [(await anext(events)).container_id for _ in range(2)]
+    assert told == [sandbox, container]
+    assert (await node.sandbox_status(sandbox)).state == v1.SANDBOX_NOTREADY
+    await events.aclose()
+
+
 async def test_while_leftovers_live_the_container_counts_as_running(node: Any) -> None:
     container = await node.started(await node.run())
     cgroup = node.engine.table.containers[container].record.cgroup
