@@ -125,7 +125,9 @@ class Server:
         except TimeoutError:
             return await self._finish(request, _error_response(DeadlineExceeded("request did not complete within the allotted timeout")))
         except ConnectionError:
-            raise
+            # Nobody is left to answer, and that is no fault to log.
+            _abort(request)
+            return web.Response()
         except (HttpProcessingError, web.RequestPayloadError) as error:
             return await self._finish(request, _error_response(BadRequest(f"cannot read the request body: {error}")))
         except Exception:
