@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from tests.repo.checkout import ROOT
 from tools.bench import report
 from tools.demo.node import Failed
 from tools.demo.page import Process, expect_the_five, processes
@@ -70,3 +73,17 @@ def test_the_table_has_a_ratio_for_each_peer() -> None:
     assert head == "|  | Polong, API | podman, command line | podman ÷ Polong |"
     assert start == "| Pod: create until both containers run | 60 ms | 300 ms | 5.0 |"
     assert memory == "| idle daemon, PSS | 60.0 MB | none | – |"
+
+
+def test_the_readme_takes_the_figures_between_its_marks() -> None:
+    text = f"a\n{report.BEGIN}\nold\n{report.END}\nb\n"
+    assert report.insert(text, "new") == f"a\n{report.BEGIN}\nnew\n{report.END}\nb\n"
+    with pytest.raises(ValueError, match="marks"):
+        report.insert("a", "new")
+
+
+def test_the_readme_has_dated_figures() -> None:
+    text = (ROOT / "README.md").read_text()
+    figures = text.partition(report.BEGIN)[2].partition(report.END)[0]
+    assert re.search(r"\d{4}-\d\d-\d\d", figures)
+    assert report.ROWS["start"] in figures

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 COLUMNS = {
     "polong": "Polong, API",
@@ -24,6 +26,8 @@ ROWS = {
     "daemon_rss": "idle daemon, RSS",
     "pod_pss": "for each Pod beside its own processes, PSS",
 }
+
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 _MEMORY = {"daemon_pss", "daemon_rss", "pod_pss"}
 
@@ -48,6 +52,32 @@ def table(samples: Samples) -> str:
         if any(figure != "–" for figure in figures):
             lines.append(_line([words, *figures, *ratios]))
     return "\n".join(lines)
+
+
+def passage(result: Mapping[str, Any], samples: Samples) -> str:
+    """What stands in the README between its two marks: the date, the table, what was measured on what."""
+    machine, versions = result["machine"], result["versions"]
+    engines = [f"Polong {versions['polong']} with crun {versions['crun']}"]
+    engines += [f"{name} {versions[name]} with runc {versions['runc']}" for name in ("podman", "containerd") if name in versions]
+    facts = f"{machine['cpu']}, {machine['memory']}, {machine['system']}, kernel {machine['kernel']}, {machine['cgroups']} cgroups"
+    return "\n".join(
+        [
+            f"Medians of {result['runs']} rounds after a warm-up, {result['date']}:",
+            "",
+            table(samples),
+            "",
+            textwrap.fill(f"{'; '.join(engines)}. {facts}.", width=140),
+        ]
+    )
+
+
+def insert(text: str, between: str) -> str:
+    """`text` with `between` in place of what stood between the marks. ValueError where it has none."""
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the marks {BEGIN} and {END} are missing")
+    return f"{head}{BEGIN}\n{between}\n{END}{tail}"
 
 
 def ratio(theirs: float | None, ours: float | None) -> str:
