@@ -72,3 +72,8 @@ def test_decisions_have_their_four_parts() -> None:
     for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
         parts = re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)
         assert parts[:4] == ["Context", "Decision", "Consequences", "Rejected alternatives"], path.name
+
+
+def test_the_index_names_every_decision() -> None:
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    assert [path.name for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md") if f"({path.name})" not in index] == []
