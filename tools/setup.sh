@@ -3,12 +3,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# runtime: what a node needs; test: what the tests and the image builder need
+python=${PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: Python 3.11 or newer is needed ($("$python" -V))" >&2; exit 1; }
+
+# runtime: what a node needs; test: what the tests and the image builder need; build: a compiler, and what Debian cuts from Python
 runtime=(crun conmon containernetworking-plugins golang-github-containers-common nftables iptables iproute2)
 test=(docker-registry skopeo runc busybox-static)
+build=()
+command -v gcc >/dev/null || build+=(gcc)
+"$python" -c 'import ensurepip, venv' 2>/dev/null || build+=(python3-venv)
 
 missing=()
-for package in "${runtime[@]}" "${test[@]}"; do
+for package in "${runtime[@]}" "${test[@]}" "${build[@]}"; do
     [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" = "ii " ] || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -27,11 +33,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     rm -f "$log"
 fi
 
-python=${PYTHON:-python3}
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: Python 3.11 or newer is needed ($("$python" -V))" >&2; exit 1; }
-if [ ! -x .venv/bin/python ]; then
+if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     echo "setup: creating .venv"
-    "$python" -m venv .venv
+    "$python" -m venv --clear .venv
 fi
 echo "setup: installing the package and its development tools"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 2> >(grep -v "^WARNING: Location" >&2)
