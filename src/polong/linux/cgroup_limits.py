@@ -32,7 +32,16 @@ def v1(resources: Json) -> list[Write]:
     if (pids := resources.get("pids", {}).get("limit")) is not None:
         writes.append(("pids", "pids.max", str(pids) if pids > 0 else "max"))
     pages = resources.get("hugepageLimits", [])
-    return writes + [("hugetlb", f"hugetlb.{page['pageSize']}.limit_in_bytes", str(page["limit"])) for page in pages]
+    writes += [("hugetlb", f"hugetlb.{page['pageSize']}.limit_in_bytes", str(page["limit"])) for page in pages]
+    return writes + [_device(rule) for rule in resources.get("devices", [])]
+
+
+def _device(rule: Json) -> Write:
+    """One rule of the device controller (kernel Documentation/admin-guide/cgroup-v1/devices.rst); rules count in their order."""
+    kind = rule.get("type", "a")
+    numbers = ":".join("*" if (number := rule.get(key)) is None or number < 0 else str(number) for key in ("major", "minor"))
+    words = "a" if kind == "a" else f"{kind} {numbers} {rule.get('access', 'rwm')}"
+    return "devices", "devices.allow" if rule["allow"] else "devices.deny", words
 
 
 def v2(resources: Json) -> list[Write]:

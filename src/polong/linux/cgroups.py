@@ -88,6 +88,10 @@ class Cgroups:
         """The directory in the v2 tree (made or not), None on pure v1."""
         return None if self.layout.unified is None else _below(self.layout.unified, path)
 
+    def controller_directories(self, path: str) -> list[Path]:
+        """The directories in the v1 hierarchies, one each (made or not)."""
+        return [_below(tree, path) for tree in self.layout.trees() if tree != self.layout.unified]
+
     def exists(self, path: str) -> bool:
         return bool(self.directories(path))
 

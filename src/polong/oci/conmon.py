@@ -67,6 +67,7 @@ class Conmon:
                 pid = self._reported(await self._report(report), bundle)
                 await child.wait()
             supervised = Supervised(_pid_in(bundle / "conmon.pid"), pid)
+            self._launcher.limit(record)
             created = True
             return supervised
         except TimeoutError:

@@ -52,6 +52,7 @@ class Runtime:
                 words = launch.said(log) or f"exit status {code}"
                 raise FailedPrecondition(f"cannot create container: {self._launcher.name}: {words}", reason=_REASON)
             pid = int(pid_file.read_text(encoding="ascii"))
+            self._launcher.limit(record)
             created = True
             return pid
         finally:
@@ -89,7 +90,8 @@ class Runtime:
         record = self._launcher.find(container_id)
         if force and record is not None:
             await self._launcher.groups.kill(record.cgroup)
-        if self._launcher.knows(container_id):
+        # Where the cgroups are ours, all that the runtime would still do after that is to remove its own state.
+        if self._launcher.knows(container_id) and not (force and record is not None and self._launcher.places):
             words = await self._call(container_id, "delete", *(["--force"] if force else []), container_id)
             if words and not force:
                 raise FailedPrecondition(f"cannot delete container: {self._launcher.name}: {words}")
@@ -115,6 +117,13 @@ class Runtime:
 
     async def update(self, container_id: str, resources: Json) -> None:
         """New limits for a running container (OCI `linux.resources`); the others stay."""
+        record = self._launcher.find(container_id)
+        if self._launcher.places and record is not None:
+            try:
+                self._launcher.groups.update(record.cgroup, resources)
+            except OSError as error:
+                raise FailedPrecondition(f"cannot update container: {error.strerror}") from error
+            return
         file = self._logs / f"{launch.check_id(container_id)}.resources"
         file.write_text(json.dumps(resources), encoding="utf-8")
         try:

@@ -1,17 +1,18 @@
-/* joiner [--join CGROUPDIR] [--hide MOUNT] [--reap PIDFILE] -- RUNTIME ARGUMENT...
+/* joiner [--join CGROUPDIR] [--task CGROUPDIR]... [--hide MOUNT] [--reap PIDFILE] -- RUNTIME ARGUMENT...
  *
  * Runs an OCI runtime as the host needs it:
  *   --join  starts it in a leaf of the v2 cgroup tree, so that all that it starts is born there and one write to the leaf's cgroup.kill
  *           ends it, also where the controllers are on v1 (hybrid). By clone3(2): moving a process costs an RCU grace period, 10 ms.
+ *   --task  the same for a v1 hierarchy; once for each. A thread that moves itself alone (0 into "tasks") costs no grace period.
  *   --hide  gives it a mount namespace of its own without MOUNT: crun refuses hybrid hosts while a controller sits on the v2 side, and
  *           takes them for plain v1 without it. The host's mounts stay as they are.
  *   --reap  after the runtime (`exec --detach --pid-file PIDFILE`) adopts the process that it leaves behind, and ends as that ends
  *           (128+n for signal n).
- * With --join or --reap the runtime is a child, and joiner itself is neither in the cgroup nor in the mount namespace. */
+ * With --join, --task or --reap the runtime is a child, and joiner itself is neither in the cgroups nor in the mount namespace. */
 #include "raw.h"
 
 enum { AT_CWD = -100, CLOSE_ON_EXEC = 02000000, NEW_MOUNTS = 0x00020000, RECURSIVE = 16384, SLAVE = 1 << 19, DETACH = 2,
-       NO_FOLLOW = 8, USAGE = 125, FAILED = 126, SUBREAPER = 36, CHILD_SIGNAL = 17, NO_HANG = 1 };
+       NO_FOLLOW = 8, USAGE = 125, FAILED = 126, SUBREAPER = 36, CHILD_SIGNAL = 17, NO_HANG = 1, WRITE_ONLY = 1, PATH_LIMIT = 4096 };
 #define INTO_CGROUP 0x200000000ULL
 
 START;
@@ -65,6 +66,26 @@ static void hide(const char *mount)
         fail("make slave", "/", result);
     if ((result = raw(NR_umount2, (long)mount, DETACH | NO_FOLLOW, 0, 0, 0)) < 0)
         fail("unmount", mount, result);
+}
+
+static void move_into(const char *directory)
+{
+    static const char file[] = "/tasks";
+    char path[PATH_LIMIT];
+    ulong_t head = length(directory);
+    if (head + sizeof file > sizeof path)
+        fail("use", directory, -36);
+    for (ulong_t i = 0; i < head; i++)
+        path[i] = directory[i];
+    for (ulong_t i = 0; i < sizeof file; i++)
+        path[head + i] = file[i];
+    long fd = raw(NR_open_or_openat, AT_CWD, (long)path, WRITE_ONLY | CLOSE_ON_EXEC, 0, 0);
+    if (fd < 0)
+        fail("open", path, fd);
+    long written = raw(NR_write, fd, (long)"0", 1, 0, 0);
+    if (written < 0)
+        fail("write to", path, written);
+    raw(NR_close, fd, 0, 0, 0, 0);
 }
 
 static int status_code(int status)
@@ -134,10 +155,13 @@ __attribute__((noreturn, used)) void begin(long *stack)
     long count = stack[0], next = 1;
     char **arguments = (char **)(stack + 1), **environment = arguments + count + 1;
     const char *directory = 0, *mount = 0, *file = 0;
+    int tasks = 0;
     for (; next + 1 < count && !same(arguments[next], "--"); next += 2) {
         const char *value = arguments[next + 1];
         if (same(arguments[next], "--join"))
             directory = value;
+        else if (same(arguments[next], "--task"))
+            tasks = 1;
         else if (same(arguments[next], "--hide"))
             mount = value;
         else if (same(arguments[next], "--reap"))
@@ -146,11 +170,14 @@ __attribute__((noreturn, used)) void begin(long *stack)
             break;
     }
     if (next + 1 >= count || !same(arguments[next], "--")) {
-        say(2, "usage: joiner [--join CGROUPDIR] [--hide MOUNT] [--reap PIDFILE] -- RUNTIME ARGUMENT...\n");
+        say(2, "usage: joiner [--join CGROUPDIR] [--task CGROUPDIR]... [--hide MOUNT] [--reap PIDFILE] -- RUNTIME ARGUMENT...\n");
         leave(USAGE);
     }
-    if (directory || file)
+    if (directory || tasks || file)
         part(directory, file);
+    for (long i = 1; i < next; i += 2)
+        if (same(arguments[i], "--task"))
+            move_into(arguments[i + 1]);
     if (mount)
         hide(mount);
     char **command = arguments + next + 1;

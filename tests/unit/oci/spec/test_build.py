@@ -60,7 +60,10 @@ def test_the_default_container_is_fenced():
         linux["maskedPaths"]
     )
     assert linux["readonlyPaths"] == ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-    assert linux["resources"]["devices"] == [{"allow": False, "access": "rwm"}]
+    deny, *allowed = linux["resources"]["devices"]
+    assert deny == {"allow": False, "access": "rwm"}
+    assert {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwm"} in allowed
+    assert all(rule["access"] == "m" for rule in allowed if "major" not in rule)
     assert "ro" in mount(config, "/sys")["options"]
     assert "ro" in mount(config, "/sys/fs/cgroup")["options"]
     assert config["process"]["noNewPrivileges"] is True
