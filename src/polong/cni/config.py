@@ -53,10 +53,6 @@ def plan(node_id: str, pod_cidr: str, ipam_dir: Path) -> NetworkPlan:
     return NetworkPlan(node_id, subnet, ipam_dir)
 
 
-def loopback() -> Json:
-    return {"cniVersion": VERSION, "name": "lo", "type": "loopback"}
-
-
 def chain(network: NetworkPlan, ports: Sequence[PortMapping]) -> list[Json]:
     """The plugins for one Pod, in the order of ADD. `portmap` only where there are host ports: it runs iptables each time."""
     bridge: Json = {

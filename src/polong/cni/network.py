@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 _REASON = "NetworkNotReady"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 _INTERFACES = Path("/sys/class/net")
-_PLUGINS = ("bridge", "host-local", "loopback")
+_PLUGINS = ("bridge", "host-local")
 _TOOLS = {"ip": "iproute2", "nft": "nftables"}
 _DELETE_ATTEMPTS = 4
 _COMMAND_TIMEOUT = 20.0
@@ -123,13 +123,13 @@ class PodNetwork:
         return self._pins / sandbox_id
 
     async def create_namespace(self, sandbox_id: str) -> Path:
-        """A network namespace of the sandbox, pinned; its path."""
+        """A network namespace of the sandbox, pinned, its loopback up; its path."""
         path = self._pin(sandbox_id)
         await namespaces.pin_network(path)
         return path
 
     async def attach(self, sandbox_id: str, *, name: str, namespace: str, uid: str, ports: Sequence[PortMapping]) -> Attachment:
-        """CNI ADD of the chain, and loopback up. Where one fails, what was done is undone (the record stays where that fails too)."""
+        """CNI ADD of the chain. Where one fails, what was done is undone (the record stays where that fails too)."""
         attached = Attached(
             sandbox_id,
             str(self._pin(sandbox_id)),
@@ -138,17 +138,12 @@ class PodNetwork:
         )
         self._attachments.put(attached)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._plugins.add(config.loopback(), _target(attached, "lo")))
-                added = group.create_task(self._add(attached))
-            document = added.result()
+            document = await self._add(attached)
             addresses = result.attachment(document)
             self._attachments.put(Attached(sandbox_id, attached.netns, attached.args, attached.chain, document))
-        except BaseException as error:
+        except BaseException:
             with suppress(Unavailable):
                 await asyncio.shield(self.detach(sandbox_id))
-            if isinstance(error, BaseExceptionGroup):
-                raise _first(error) from None
             raise
         return addresses
 
@@ -222,10 +217,5 @@ class PodNetwork:
             self._forward_record.unlink()
 
 
-def _target(attached: Attached, interface: str = "eth0") -> Json:
-    return {"container": attached.sandbox_id, "netns": attached.netns, "ifname": interface, "args": attached.args}
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+def _target(attached: Attached) -> Json:
+    return {"container": attached.sandbox_id, "netns": attached.netns, "ifname": "eth0", "args": attached.args}

@@ -154,11 +154,11 @@ class Network(Protocol):
         ...
 
     async def create_namespace(self, sandbox_id: str) -> Path:
-        """A network namespace, pinned; its path."""
+        """A network namespace, pinned, its loopback up; its path."""
         ...
 
     async def attach(self, sandbox_id: str, *, name: str, namespace: str, uid: str, ports: Sequence[PortMapping]) -> Attachment:
-        """CNI ADD (and loopback up). Unavailable with reason NetworkNotReady where plugins or configuration are missing."""
+        """CNI ADD. Unavailable with reason NetworkNotReady where plugins or configuration are missing."""
         ...
 
     async def detach(self, sandbox_id: str) -> None:
