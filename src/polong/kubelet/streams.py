@@ -13,7 +13,8 @@ from polong.kit.clock import Clock
 from polong.kit.errors import BadRequest, Internal, NotFound
 from polong.kit.stdio import Stdio
 from polong.kubelet import containers, logs
-from polong.kubelet.host.processes import Group, Reader, process_list
+from polong.kubelet.host.processes import Group, Reader
+from polong.kubelet.host.processlist import process_list
 from polong.kubelet.observation import Container, Observation
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import RuntimeService

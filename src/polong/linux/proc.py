@@ -1,13 +1,21 @@
 """/proc of one process, as values. `root` may be another directory, for tests. Text from there is bounded and never trusted.
 
-A pid names a process only together with its start time: `identify` reads both, `snapshot` reads twice and returns None where the
-number has changed hands in between.
+A pid names a process only together with its start time. `Handle` holds the process itself: its directory stays that of one process,
+also when the number is used again, so that everything read through it is of the same one.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from polong.linux.fds import Fd
+
+T = TypeVar("T")
 
 PROC = Path("/proc")
 _LIMIT = 64 * 1024
@@ -56,13 +64,20 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One process at one moment; all parts of the same process. `cgroups`: controller list (as in proc_pid_cgroup) -> path."""
+class Ids:
+    """What of the status file a list of many processes needs: effective ids, and its PID in each namespace, outermost first."""
 
-    stat: Stat
-    status: Status
-    command: tuple[str, ...]
-    cgroups: dict[str, str]
+    uid: int
+    gid: int
+    pids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rollup:
+    """proc_pid_smaps_rollup, in bytes: the share of memory that falls to this process, and what of it is swapped out."""
+
+    pss: int
+    swap: int
 
 
 def _read(path: Path) -> str:
@@ -70,13 +85,8 @@ def _read(path: Path) -> str:
         return file.read(_LIMIT).decode("utf-8", "surrogateescape")
 
 
-def stat(pid: int, root: Path = PROC) -> Stat:
-    """ProcessLookupError where there is none."""
-    try:
-        text = _read(root / str(pid) / "stat")
-    except FileNotFoundError:
-        raise ProcessLookupError(f"no process {pid}") from None
-    # The name may hold spaces, brackets and newlines: only the last bracket ends it.
+def parse_stat(text: str) -> Stat:
+    """The body of a stat file. The name may hold spaces, brackets and newlines: only the last bracket ends it."""
     head, _, tail = text.rpartition(")")
     number, _, comm = head.partition("(")
     field = tail.split()
@@ -96,6 +106,15 @@ def stat(pid: int, root: Path = PROC) -> Stat:
         vsize=int(field[20]),
         rss=int(field[21]),
     )
+
+
+def stat(pid: int, root: Path = PROC) -> Stat:
+    """ProcessLookupError where there is none."""
+    try:
+        text = _read(root / str(pid) / "stat")
+    except FileNotFoundError:
+        raise ProcessLookupError(f"no process {pid}") from None
+    return parse_stat(text)
 
 
 def parse_status(text: str) -> Status:
@@ -141,19 +160,25 @@ def status(pid: int, root: Path = PROC) -> Status:
 def command(pid: int, root: Path = PROC) -> tuple[str, ...]:
     """The arguments; empty for a kernel thread or a zombie. A process can write here what it likes."""
     try:
-        text = _read(root / str(pid) / "cmdline")
+        return _arguments(_read(root / str(pid) / "cmdline"))
     except FileNotFoundError:
         raise ProcessLookupError(f"no process {pid}") from None
+
+
+def _arguments(text: str) -> tuple[str, ...]:
     return tuple(text.removesuffix("\0").split("\0")) if text else ()
 
 
 def cgroups(pid: int, root: Path = PROC) -> dict[str, str]:
     """Controllers ("" is the unified hierarchy, "cpu,cpuacct" one of v1) -> path from that hierarchy's root."""
     try:
-        lines = _read(root / str(pid) / "cgroup").splitlines()
+        return _memberships(_read(root / str(pid) / "cgroup"))
     except FileNotFoundError:
         raise ProcessLookupError(f"no process {pid}") from None
-    split = (line.split(":", 2) for line in lines)
+
+
+def _memberships(text: str) -> dict[str, str]:
+    split = (line.split(":", 2) for line in text.splitlines())
     return {controllers: path for _, controllers, path in split}
 
 
@@ -174,16 +199,111 @@ def alive(pid: int, started: int | None = None, root: Path = PROC) -> bool:
     return found.state not in "ZX" and started in (None, found.start_time)
 
 
-def snapshot(pid: int, root: Path = PROC) -> Snapshot | None:
-    """None where the process is gone, or became another one while it was being read."""
-    try:
-        before = stat(pid, root)
-        result = Snapshot(before, status(pid, root), command(pid, root), cgroups(pid, root))
-        after = stat(pid, root)
-    except (ProcessLookupError, KeyError, ValueError, IndexError):
-        # ESRCH in mid-read shows as an empty or cut file as well.
-        return None
-    return result if after.start_time == before.start_time else None
+class Handle:
+    """One process, held by its directory in /proc. Every method raises ProcessLookupError once it is gone. Close after use (`with`)."""
+
+    _IDS = re.compile(rb"\nUid:\t\d+\t(\d+).*\nGid:\t\d+\t(\d+)(?:.*\n)*?NSpid:\t(.*)\n")
+
+    def __init__(self, pid: int, root: Path = PROC) -> None:
+        self.pid = pid
+        try:
+            self._fd = Fd(os.open(f"{root}/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        except (FileNotFoundError, NotADirectoryError):
+            raise ProcessLookupError(f"no process {pid}") from None
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._fd.close()
+
+    def _bytes(self, name: str) -> bytes:
+        return self._owned(name)[0]
+
+    def _owned(self, name: str, *, owner: bool = False) -> tuple[bytes, int]:
+        """The body of a file and, where asked for, its owner (else -1)."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd.fileno())
+        except FileNotFoundError:
+            raise ProcessLookupError(f"no process {self.pid}") from None
+        try:
+            return os.read(fd, _LIMIT), os.fstat(fd).st_uid if owner else -1
+        finally:
+            os.close(fd)
+
+    def _text(self, name: str) -> str:
+        return self._bytes(name).decode("utf-8", "surrogateescape")
+
+    def stat(self) -> Stat:
+        return self._parsed(parse_stat, "stat")
+
+    def status(self) -> Status:
+        return self._parsed(parse_status, "status")
+
+    def _parsed(self, parse: Callable[[str], T], name: str) -> T:
+        try:
+            return parse(self._text(name))
+        except (KeyError, ValueError, IndexError):
+            # It went in mid-read: the file is empty or cut.
+            raise ProcessLookupError(f"no process {self.pid}") from None
+
+    def ids(self) -> Ids:
+        found = self._IDS.search(self._bytes("status"))
+        if found is None:
+            raise ProcessLookupError(f"no process {self.pid}")
+        return Ids(int(found[1]), int(found[2]), tuple(map(int, found[3].split())))
+
+    def command(self) -> tuple[str, ...]:
+        return _arguments(self._text("cmdline"))
+
+    def cgroups(self) -> dict[str, str]:
+        return _memberships(self._text("cgroup"))
+
+    def namespace(self, kind: str) -> int:
+        """Inode of its namespace; 0 for a zombie, or where the kernel does not say."""
+        try:
+            return os.stat(f"ns/{kind}", dir_fd=self._fd.fileno()).st_ino
+        except OSError:
+            return 0
+
+    def owner(self) -> int:
+        """Who owns its files: its effective user, or root (of its user namespace) where it is not dumpable. proc_pid(5)."""
+        return self._owned("stat", owner=True)[1]
+
+    def root_of_namespace(self) -> int:
+        """The uid that is 0 in its user namespace (0 where that has no such user)."""
+        for line in self._text("uid_map").splitlines():
+            inside, outside, _ = map(int, line.split())
+            if inside == 0:
+                return outside
+        return 0
+
+    def rollup(self) -> Rollup | None:
+        """None for what has no memory of its own (zombies, kernel threads), or where the kernel does not say."""
+        try:
+            text = self._text("smaps_rollup")
+        except (OSError, ProcessLookupError):
+            return None
+        sizes = {words[0]: int(words[1]) * 1024 for line in text.splitlines() if len(words := line.split()) == 3 and words[2] == "kB"}
+        return Rollup(sizes["Pss:"], sizes.get("Swap:", 0)) if "Pss:" in sizes else None
+
+    def open_files(self) -> int | None:
+        """Number of its descriptors; None where they cannot be listed (zombies)."""
+        try:
+            fd = os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd.fileno())
+        except OSError:
+            return None
+        try:
+            with os.scandir(fd) as entries:
+                return sum(1 for _ in entries)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def root_directory(self) -> Fd:
+        """O_PATH descriptor of its root directory."""
+        return Fd(os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd.fileno()))
 
 
 def pids(root: Path = PROC) -> list[int]:

@@ -15,7 +15,8 @@ from uuid import uuid4
 import pytest
 from tests.unit.kubelet.doubles import pod
 
-from polong.kubelet.host.processes import Group, Reader, process_list
+from polong.kubelet.host.processes import Group, Reader
+from polong.kubelet.host.processlist import process_list
 from polong.linux.cgroups import Cgroups
 
 Json = dict[str, Any]

@@ -1,6 +1,7 @@
 """/proc as values, from a made-up root and from the real one."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ from polong.linux import proc
 
 _STATUS = """Name:\tsh
 PPid:\t1
-NSpid:\t4242\t7
 Uid:\t0\t101\t101\t101
 Gid:\t5\t5\t5\t5
 Groups:\t5 6
+NSpid:\t4242\t7
 VmRSS:\t     123 kB
 CapInh:\t0000000000000000
 CapPrm:\t00000000a80425fb
@@ -35,16 +36,17 @@ def make(root: Path, pid: int, *, comm: str = "sh", start: int = 99, state: str 
     return directory
 
 
-def test_a_snapshot_has_all_parts(tmp_path):
+def test_a_handle_reads_all_parts(tmp_path):
     make(tmp_path, 4242)
-    found = proc.snapshot(4242, tmp_path)
-    assert found is not None
-    assert (found.stat.utime, found.stat.stime, found.stat.start_time, found.stat.rss) == (11, 12, 99, 10)
-    assert found.status.ns_pids == (4242, 7)
-    assert found.status.uids == (0, 101, 101, 101)
-    assert (found.status.no_new_privileges, found.status.seccomp, found.status.rss_kib) == (True, 2, 123)
-    assert found.command == ("sh", "-c", "echo a b")
-    assert found.cgroups == {"cpu,cpuacct": "/a:b", "": "/u"}
+    with proc.Handle(4242, tmp_path) as handle:
+        stat, status = handle.stat(), handle.status()
+        assert (stat.utime, stat.stime, stat.start_time, stat.rss) == (11, 12, 99, 10)
+        assert status.ns_pids == (4242, 7)
+        assert status.uids == (0, 101, 101, 101)
+        assert (status.no_new_privileges, status.seccomp, status.rss_kib) == (True, 2, 123)
+        assert handle.ids() == proc.Ids(101, 5, (4242, 7))
+        assert handle.command() == ("sh", "-c", "echo a b")
+        assert handle.cgroups() == {"cpu,cpuacct": "/a:b", "": "/u"}
 
 
 @pytest.mark.parametrize("comm", ["a b", "x) S 1 (", ")", "new\nline"])
@@ -54,23 +56,54 @@ def test_no_name_can_forge_the_fields(tmp_path, comm):
     assert (found.comm, found.state, found.ppid) == (comm, "S", 1)
 
 
-def test_a_number_that_changed_hands_is_not_mixed(tmp_path, monkeypatch):
+def test_a_handle_stays_with_its_process(tmp_path):
     make(tmp_path, 5, start=1)
-    real = proc.command
-
-    def swap(pid, root):
-        result = real(pid, root)
+    with proc.Handle(5, tmp_path) as handle:
+        (tmp_path / "5").rename(tmp_path / "gone")
         make(tmp_path, 5, start=2)
-        return result
-
-    monkeypatch.setattr(proc, "command", swap)
-    assert proc.snapshot(5, tmp_path) is None
+        assert handle.stat().start_time == 1
     assert not proc.alive(5, 1, tmp_path)
     assert proc.alive(5, 2, tmp_path)
 
 
+def test_a_handle_of_a_real_process_that_ended():
+    with subprocess.Popen(["sleep", "60"]) as child, proc.Handle(child.pid) as handle:
+        assert handle.command() == ("sleep", "60")
+        child.kill()
+        child.wait()
+        for read in (handle.stat, handle.status, handle.ids, handle.command, handle.cgroups):
+            with pytest.raises(ProcessLookupError):
+                read()
+        assert (handle.rollup(), handle.open_files(), handle.namespace("pid")) == (None, None, 0)
+
+
+@pytest.mark.parametrize("body", ["", "Name:\tsh\n", "4242 (sh"])
+def test_files_that_were_cut_belong_to_nobody(tmp_path, body):
+    directory = make(tmp_path, 5)
+    for name in ("stat", "status"):
+        (directory / name).write_text(body)
+    with proc.Handle(5, tmp_path) as handle:
+        for read in (handle.stat, handle.status, handle.ids):
+            with pytest.raises(ProcessLookupError):
+                read()
+
+
+def test_memory_and_root_of_the_user_namespace(tmp_path):
+    directory = make(tmp_path, 5)
+    (directory / "smaps_rollup").write_text("55-7f ---p 0 00:00 0 [rollup]\nRss: 900 kB\nPss:   640 kB\nPss_Anon: 9 kB\nSwap: 12 kB\n")
+    (directory / "uid_map").write_text("         1     200000          5\n         0     100000          1\n")
+    (directory / "fd").mkdir()
+    (directory / "fd/0").touch()
+    with proc.Handle(5, tmp_path) as handle:
+        assert handle.rollup() == proc.Rollup(640 * 1024, 12 * 1024)
+        assert handle.root_of_namespace() == 100000
+        assert handle.open_files() == 1
+        assert handle.owner() == os.getuid()
+
+
 def test_what_is_gone_or_dead(tmp_path):
-    assert proc.snapshot(1, tmp_path) is None
+    with pytest.raises(ProcessLookupError):
+        proc.Handle(1, tmp_path)
     assert proc.start_time(1, tmp_path) is None
     make(tmp_path, 6, state="Z")
     assert not proc.alive(6, None, tmp_path)
@@ -79,8 +112,10 @@ def test_what_is_gone_or_dead(tmp_path):
 
 
 def test_the_real_one():
-    found = proc.snapshot(os.getpid())
-    assert found is not None
-    assert found.status.ppid == os.getppid()
+    with proc.Handle(os.getpid()) as handle:
+        assert handle.status().ppid == os.getppid()
+        assert handle.ids() == proc.Ids(os.geteuid(), os.getegid(), handle.status().ns_pids)
+        assert handle.rollup().pss > 0
+        assert handle.namespace("pid") > 0
     assert os.getpid() in proc.pids()
     assert len(proc.boot_id()) == 36

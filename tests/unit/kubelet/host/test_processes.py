@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from tests.unit.kubelet.doubles import pod
 
-from polong.kubelet.host.processes import Group, Reader, _accounts, classify, process_list
+from polong.kubelet.host.processes import Group, Reader, _accounts, classify
+from polong.kubelet.host.processlist import process_list
 
 PAUSE = Group("", "s1", "/p/s1", 10)
 NGINX = Group("nginx", "c1", "/p/c1", 20)
@@ -47,7 +49,7 @@ class Proc:
         (root / "passwd").write_text(text)
 
     def reader(self) -> Reader:
-        return Reader(members=lambda path: self.cgroups.get(path, []), root=self.root, ticks=100)
+        return Reader(members=lambda path: self.cgroups.get(path, []), root=self.root, ticks=100, page=4096)
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def proc(tmp_path: Path) -> Proc:
 
 
 def roles(proc: Proc, *groups: Group) -> dict[int, str]:
-    return {each.found.seen.stat.pid: each.role for each in classify(proc.reader().read(groups))}
+    return {each.found.stat.pid: each.role for each in classify(proc.reader().read(groups).found)}
 
 
 def test_roles_in_a_shared_pod(proc: Proc) -> None:
@@ -96,7 +98,7 @@ def test_the_list(proc: Proc) -> None:
         "nginx",
         101,
     )
-    assert (worker["cpuSeconds"], worker["rssBytes"], worker["threads"]) == (2.0, 4096, 3)
+    assert (worker["cpuSeconds"], worker["rssBytes"], worker["threads"]) == (2.0, 40960, 3)
     assert worker["startTime"] == "1970-01-01T00:16:41Z"
     assert by_pid[1]["container"] == ""
     assert by_pid[14]["executed"]
@@ -126,6 +128,53 @@ def test_what_vanishes_while_it_is_read_is_left_out(proc: Proc) -> None:
     proc.cgroups["/p/c2"].append(99)
     (proc.root / "33/status").unlink()
     assert set(roles(proc, SHELL)) == {30, 31, 32, 34}
+    assert process_list(pod(), [SHELL], proc.reader())["vanished"] == [
+        {"container": "shell", "hostPID": 33},
+        {"container": "shell", "hostPID": 99},
+    ]
+
+
+def test_what_is_born_while_it_is_read_is_read_too(proc: Proc) -> None:
+    looks = iter([[30], [30, 31], [30, 31, 32]])
+    last = [30, 31, 32]
+    reader = Reader(members=lambda _: next(looks, last), root=proc.root, ticks=100)
+    assert {each.stat.pid for each in reader.read([SHELL]).found} == {30, 31, 32, 34}
+
+
+def test_a_group_that_forks_without_end_is_given_up_on(proc: Proc) -> None:
+    numbers = iter(range(1000, 100_000))
+    reader = Reader(members=lambda _: [30, next(numbers)], root=proc.root, ticks=100)
+    look = reader.read([SHELL])
+    assert 30 in {each.stat.pid for each in look.found}
+    assert 0 < len(look.vanished) < 20
+
+
+def test_details(proc: Proc) -> None:
+    """Whoever runs the tests owns the files: of a process of another user's, that is what not dumpable looks like."""
+    mine = os.getuid()
+    for pid, uid in ((31, mine), (32, mine + 7)):
+        status = (proc.root / f"{pid}/status").read_text().replace("Uid:\t0\t0\t0\t0", "\t".join(["Uid:", *[str(uid)] * 4]))
+        status = status.replace("CapEff:\t0", "CapEff:\t80000").replace("CapBnd:\t0", "CapBnd:\t80000000001")
+        (proc.root / f"{pid}/status").write_text(status + "NoNewPrivs:\t1\nSeccomp:\t2\n")
+        (proc.root / f"{pid}/uid_map").write_text("0 0 4294967295\n")
+        (proc.root / f"{pid}/smaps_rollup").write_text("Pss: 3 kB\nSwap: 1 kB\n")
+    (proc.root / "30/uid_map").write_text("")
+    (proc.root / "34/uid_map").write_text("")
+    (proc.root / "33/uid_map").write_text("")
+    items = {each["hostPID"]: each for each in process_list(pod(), [SHELL], proc.reader(), full=True)["items"]}
+    seen = items[32]
+    assert (seen["dumpable"], seen["noNewPrivileges"], seen["seccomp"], seen["pssBytes"], seen["swapBytes"]) == (
+        False,
+        True,
+        "Filter",
+        3072,
+        1024,
+    )
+    assert seen["capabilities"]["effective"] == ["SYS_PTRACE"]
+    assert seen["capabilities"]["bounding"] == ["CHOWN", "43"]
+    assert (seen["pids"], seen["openFiles"], seen["cgroup"]) == ([32, 15], None, "/p/c2")
+    assert items[31]["dumpable"] is (None if mine == 0 else True)
+    assert "capabilities" not in process_list(pod(), [SHELL], proc.reader())["items"][0]
 
 
 def test_arguments_that_are_no_text(proc: Proc) -> None:
@@ -136,8 +185,6 @@ def test_arguments_that_are_no_text(proc: Proc) -> None:
 
 @pytest.mark.parametrize("kind", ["huge", "fifo", "absent", "escape"])
 def test_a_hostile_passwd_names_nobody(proc: Proc, kind: str, tmp_path: Path) -> None:
-    import os
-
     path = proc.root / "30/root/etc/passwd"
     path.unlink()
     if kind == "huge":
