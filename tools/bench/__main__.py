@@ -48,7 +48,7 @@ def main() -> int:
     }
     write(options.json, result)
     print_report(result, samples)
-    if options.readme:
+    if options.readme and not failures:
         readme = REPO / "README.md"
         readme.write_text(report.insert(readme.read_text(), report.passage(result, samples)))
     return 1 if not samples.get("polong", {}).get("start") else 0
@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=10, help="rounds after the warm-up (default 10)")
     parser.add_argument("--only", nargs="+", choices=list(report.COLUMNS), default=list(report.COLUMNS), help="engines (default: all)")
     parser.add_argument("--json", type=Path, default=REPO / "build" / "bench.json", help="where the figures go")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md too")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md too, unless an engine failed")
     return parser.parse_args()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -125,7 +126,9 @@ class Polong:
 def cgroups_of(uid: str) -> list[Path]:
     """Cgroups of a Pod carry its UID in their path, in every hierarchy that is mounted."""
     names = {uid, uid.replace("-", "_")}
-    return [path for path in Path("/sys/fs/cgroup").rglob("*") if path.is_dir() and any(name in path.name for name in names)]
+    # os.walk passes over what others remove meanwhile.
+    directories = (Path(top) / each for top, below, _ in os.walk("/sys/fs/cgroup") for each in below)
+    return [path for path in directories if any(name in path.name for name in names)]
 
 
 class PolongCommand:
