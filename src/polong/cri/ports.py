@@ -91,8 +91,8 @@ class ExecProcess(Protocol):
 class OciRuntime(Protocol):
     """crun, runc or any runtime of that command line. `bundle` holds config.json; ids are 64 hex digits."""
 
-    async def create(self, container_id: str, bundle: Path) -> int:
-        """Create without supervisor (the sandbox's /pause); the host PID."""
+    async def run(self, container_id: str, bundle: Path) -> int:
+        """Create and start without supervisor (the sandbox's /pause); the host PID."""
         ...
 
     async def start(self, container_id: str) -> None: ...

@@ -12,7 +12,6 @@ from polong.kit.stdio import Pipe, Stdio, TerminalSize
 from polong.kit.tasks import Tasks
 from polong.linux import proc
 from polong.oci import bundle, logs
-from polong.oci.exits import ExitWatcher
 
 pytestmark = pytest.mark.root
 
@@ -60,20 +59,6 @@ async def test_a_long_line_is_joined(node):
     await until(lambda: node.conmon.exit_code(container) is not None)
     assert b" P " in node.log(container).read_bytes()
     assert [record.content for record in records(node.log(container))] == [b"0123456789" * 5000]
-
-
-async def test_exits_are_reported_once_each(node):
-    seen: list[str] = []
-    watcher = ExitWatcher(node.conmon.exit_dir, seen.append)
-    tasks = Tasks("test")
-    early, _ = await node.container("/bin/true")
-    await until(lambda: node.conmon.exit_code(early) == 0)
-    tasks.start(watcher.watch(), "exits")
-    late, _ = await node.container("/bin/sh", "-c", "exit 3")
-    await until(lambda: len(seen) >= 2)
-    await tasks.aclose()
-    assert seen == [early, late]
-    assert node.conmon.exit_code(late) == 3
 
 
 async def test_attach_without_terminal_and_stdin_once(node):

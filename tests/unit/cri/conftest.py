@@ -296,9 +296,11 @@ class FakeRuntime:
         self.world.states[container_id] = "created"
         return process
 
-    async def create(self, container_id: str, bundle: Path) -> int:
-        await self.world.step("create", container_id)
-        return self.born(container_id, bundle).pid
+    async def run(self, container_id: str, bundle: Path) -> int:
+        await self.world.step("run", container_id)
+        process = self.born(container_id, bundle)
+        self.world.states[container_id] = "running"
+        return process.pid
 
     async def start(self, container_id: str) -> None:
         await self.world.step("start", container_id)

@@ -110,11 +110,10 @@ async def _make_pause(engine: Engine, sandbox: Sandbox, handler: Handler, undo: 
     )
     bundle.write(directory, config)
     undo.note("/pause", lambda: handler.runtime.delete(sandbox.id, force=True))
-    pid = await handler.runtime.create(sandbox.id, directory)
+    pid = await handler.runtime.run(sandbox.id, directory)
     sandbox.pause = engine.kernel.open_process(pid)
     if sandbox.pause is not None:
         record.pid, record.pid_start = pid, sandbox.pause.start
-        await handler.runtime.start(sandbox.id)
     if sandbox.pause is None or not sandbox.pause.alive:
         raise FailedPrecondition("the sandbox's own process (/pause) ended at once", reason="CreatePodSandboxError")
 

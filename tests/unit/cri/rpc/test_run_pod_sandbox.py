@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +22,10 @@ async def test_a_sandbox_is_ready_with_addresses_and_its_modes_told_back(node: A
 
 
 async def test_network_and_pause_are_made_beside_each_other(node: Any) -> None:
-    node.world.gates = {"network_attach": asyncio.Event(), "create": asyncio.Event()}
+    node.world.gates = {"network_attach": asyncio.Event(), "run": asyncio.Event()}
     async with asyncio.TaskGroup() as group:
         run = group.create_task(node.run())
-        await node.until(lambda: {call.split()[0] for call in node.world.calls} >= {"network_attach", "create"})
+        await node.until(lambda: {call.split()[0] for call in node.world.calls} >= {"network_attach", "run"})
         assert not run.done()
         for gate in node.world.gates.values():
             gate.set()
@@ -46,7 +47,7 @@ async def test_the_hosts_network_needs_no_attachment(node: Any) -> None:
     assert node.world.netns == node.world.attached == set()
 
 
-@pytest.mark.parametrize("step", ["create_namespace", "network_attach", "create", "start"])
+@pytest.mark.parametrize("step", ["create_namespace", "network_attach", "run"])
 async def test_nothing_half_made_stays_wherever_it_fails(node: Any, refusal: PolongError, step: str) -> None:
     node.world.fail[step] = refusal
     with pytest.raises(type(refusal), match="says no"):
@@ -57,9 +58,9 @@ async def test_nothing_half_made_stays_wherever_it_fails(node: Any, refusal: Pol
 
 
 async def test_a_cancelled_call_leaves_nothing(node: Any) -> None:
-    node.world.gates["create"] = asyncio.Event()
+    node.world.gates["run"] = asyncio.Event()
     task = asyncio.get_running_loop().create_task(node.run())
-    await node.until(lambda: any(call.startswith("create ") for call in node.world.calls))
+    await node.until(lambda: any(call.startswith("run ") for call in node.world.calls))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -67,7 +68,7 @@ async def test_a_cancelled_call_leaves_nothing(node: Any) -> None:
 
 
 async def test_what_cannot_be_undone_stays_recorded_and_can_be_removed_later(node: Any, refusal: PolongError) -> None:
-    node.world.fail = {"create": refusal, "detach": Unavailable("plugin hangs")}
+    node.world.fail = {"run": refusal, "detach": Unavailable("plugin hangs")}
     with pytest.raises(PolongError):
         await node.run()
     listed = (await node.service.list_pod_sandbox(v1.ListPodSandboxRequest())).items
@@ -121,14 +122,15 @@ async def test_only_ports_of_the_host_are_mapped(node: Any) -> None:
 
 
 async def test_a_pause_that_ends_at_once_is_an_error(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = node.runtime.start
+    run = node.runtime.run
 
-    async def short(container_id: str) -> None:
-        await start(container_id)
+    async def short(container_id: str, bundle: Path) -> int:
+        pid: int = await run(container_id, bundle)
         for process in node.world.processes.values():
             process.gone.set()
+        return pid
 
-    monkeypatch.setattr(node.runtime, "start", short)
+    monkeypatch.setattr(node.runtime, "run", short)
     with pytest.raises(FailedPrecondition, match="ended at once"):
         await node.run()
     assert node.census() == []
