@@ -87,14 +87,14 @@ class Service:
         return administration.streams_body(method, path)
 
     async def handle(self, request: Request) -> Response:
-        """The answer; PolongError (see api/status.py) where there is none."""
+        """The answer; PolongError (see objects/status.py) where there is none."""
         target = paths.parse(request.path)
         query = dict(reversed(list(request.query)))
         if target is None or not self._is_resource(target):
-            auth.authorize(request.user, request.method.lower(), request.path, None)
+            self._authorize(request, request.method.lower(), None)
             return self._fixed(request)
         verb = paths.verb(request.method, target, query)
-        auth.authorize(request.user, verb or request.method.lower(), request.path, target)
+        self._authorize(request, verb or request.method.lower(), target)
         if (target.group, target.version) == discovery.POLONG:
             return await self._own(request, target)
         return await self._resource(request, target, verb, query)
@@ -105,9 +105,12 @@ class Service:
         if target is None or target.resource != "pods" or target.group or target.subresource not in podstreams.STREAMS:
             return None
         # Both methods are a "create" in RBAC's eyes: a GET that runs commands is no read.
-        auth.authorize(request.user, "create", request.path, target)
+        self._authorize(request, "create", target)
         pod = await self._pod(target)
         return podstreams.stream_target(target.subresource, pod, request.query)
+
+    def _authorize(self, request: Request, verb: str, target: Target | None) -> None:
+        auth.authorize(request.user, auth.Asked(verb, request.path, target, request.query, self._node_name))
 
     def _is_resource(self, target: Target) -> bool:
         return (target.group, target.version) in self._discovery.group_versions

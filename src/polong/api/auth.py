@@ -1,16 +1,32 @@
-"""Who asks, and whether they may: client certificates to users, users and requests to yes or no."""
+"""Who asks, and whether they may: client certificates to users, users and requests to yes or no.
+
+system:masters may do all, the node what `nodeauthorizer` says, everybody may ask for version and health, nobody else anything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from polong.api import nodeauthorizer
 from polong.api.paths import Target
 from polong.api.service import MASTERS, User
 from polong.kit.errors import Forbidden, Unauthorized
 
 PUBLIC_PATHS = frozenset({"/version", "/healthz", "/livez", "/readyz"})
 _PUBLIC_PREFIXES = ("/healthz/", "/livez/", "/readyz/")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request wants: RBAC's verb, the path, the resource (None for a path of none), the query; and of which node this API is."""
+
+    verb: str
+    path: str
+    target: Target | None
+    query: Sequence[tuple[str, str]] = ()
+    node_name: str = ""
 
 
 def user_of_certificate(certificate: Mapping[str, Any] | None) -> User | None:
@@ -26,20 +42,32 @@ def user_of_certificate(certificate: Mapping[str, Any] | None) -> User | None:
     return User(name, (*groups, "system:authenticated")) if name else None
 
 
-def authorize(user: User | None, verb: str, path: str, target: Target | None) -> None:
-    """Nothing, Unauthorized or Forbidden. system:masters may do all, everybody may ask for version and health, nobody else anything."""
-    if target is None and (path in PUBLIC_PATHS or path.startswith(_PUBLIC_PREFIXES)):
+def authorize(user: User | None, asked: Asked) -> None:
+    """Nothing, Unauthorized or Forbidden, in Kubernetes' words."""
+    target = asked.target
+    if target is None and (asked.path in PUBLIC_PATHS or asked.path.startswith(_PUBLIC_PREFIXES)):
         return
     if user is None:
         raise Unauthorized("Unauthorized")
     if MASTERS in user.groups:
         return
+    why = ""
+    if nodeauthorizer.is_node(user) and target is not None:
+        why = nodeauthorizer.refusal(user, asked.verb, target, asked.query, asked.node_name)
+        if not why:
+            return
+    raise _forbidden(user, asked, why)
+
+
+def _forbidden(user: User, asked: Asked, why: str) -> Forbidden:
+    target = asked.target
     if target is None:
-        raise Forbidden(f'forbidden: User "{user.name}" cannot {verb} path "{path}"')
+        return Forbidden(f'forbidden: User "{user.name}" cannot {asked.verb} path "{asked.path}"')
     resource = f"{target.resource}/{target.subresource}" if target.subresource else target.resource
     where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
     subject = f'{target.resource} "{target.name}"' if target.name else target.resource
-    raise Forbidden(
-        f'{subject} is forbidden: User "{user.name}" cannot {verb} resource "{resource}" in API group "{target.group}" {where}',
+    text = f'{subject} is forbidden: User "{user.name}" cannot {asked.verb} resource "{resource}" in API group "{target.group}" {where}'
+    return Forbidden(
+        f"{text}: {why}" if why else text,
         details={"name": target.name, "kind": target.resource} if target.name else {"kind": target.resource},
     )

@@ -1,4 +1,4 @@
-"""Errors to metav1.Status: the only place where kinds of errors meet HTTP codes."""
+"""The API's answers that are no objects, and errors about one object in Kubernetes' words. Codes: `objects/status.py`."""
 
 from __future__ import annotations
 
@@ -7,53 +7,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from polong.kit import errors
-from polong.kit.errors import Cause, PolongError
+from polong.kit.errors import Cause
 from polong.objects.gvk import Resource
+from polong.objects.status import failure, status
+
+__all__ = [
+    "already_exists",
+    "conflict",
+    "deleted",
+    "failure",
+    "forbidden",
+    "invalid",
+    "method_not_allowed",
+    "modified",
+    "no_such_path",
+    "not_found",
+    "qualified",
+    "status",
+    "unsupported_media",
+]
 
 Json = dict[str, Any]
-
-_KINDS: tuple[tuple[type[PolongError], int, str], ...] = (
-    (errors.BadRequest, 400, "BadRequest"),
-    (errors.Unauthorized, 401, "Unauthorized"),
-    (errors.Forbidden, 403, "Forbidden"),
-    (errors.NotFound, 404, "NotFound"),
-    (errors.AlreadyExists, 409, "AlreadyExists"),
-    (errors.Conflict, 409, "Conflict"),
-    (errors.FailedPrecondition, 409, "Conflict"),
-    (errors.Gone, 410, "Expired"),
-    (errors.TooLarge, 413, "RequestEntityTooLarge"),
-    (errors.Invalid, 422, "Invalid"),
-    (errors.Unsupported, 501, "NotImplemented"),
-    (errors.Unavailable, 503, "ServiceUnavailable"),
-    (errors.DeadlineExceeded, 504, "Timeout"),
-)
-
-# Reasons that carry an HTTP code of their own.
-_REASONS = {"UnsupportedMediaType": 415, "MethodNotAllowed": 405, "NotAcceptable": 406, "TooManyRequests": 429}
-
-
-def failure(error: PolongError) -> Json:
-    """The Status of an error that crossed the door; `code` is the HTTP status."""
-    code, reason = next(((code, reason) for kind, code, reason in _KINDS if isinstance(error, kind)), (500, "InternalError"))
-    if error.reason in _REASONS:
-        code, reason = _REASONS[error.reason], error.reason
-    details: Json = dict(error.details)
-    if error.causes:
-        details["causes"] = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in error.causes]
-    message = f"Internal error occurred: {error.message}" if code == 500 else error.message
-    return status("Failure", code, message=message, reason=reason, details=details)
-
-
-def status(outcome: str, code: int, *, message: str = "", reason: str = "", details: Json | None = None) -> Json:
-    document: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": outcome}
-    if message:
-        document["message"] = message
-    if reason:
-        document["reason"] = reason
-    if details:
-        document["details"] = details
-    document["code"] = code
-    return document
 
 
 def deleted(resource: Resource, name: str, uid: str) -> Json:

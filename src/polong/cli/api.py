@@ -10,9 +10,9 @@ from contextlib import aclosing
 from typing import Any
 
 from polong.client.rest import Client
-from polong.client.status import error_of
 from polong.client.transport import Answer, Call, Transport
 from polong.kit.errors import Gone
+from polong.objects.status import error_of
 
 Json = dict[str, Any]
 Query = Sequence[tuple[str, str]]

@@ -139,7 +139,7 @@ async def _pieces(descriptor: int) -> AsyncIterator[bytes]:
 
 async def _follow(api: Api, call: Call, quiet: bool) -> None:
     """Show progress until the last word; a failure in the stream is raised as what it is."""
-    from polong.client.status import error_of
+    from polong.objects.status import error_of
 
     names: list[str] = []
     with Progress(visible=not quiet and sys.stderr.isatty()) as progress:

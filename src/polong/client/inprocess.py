@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol, Self
 
 import msgspec
 
-from polong.client.status import status_of
 from polong.client.transport import Answer, Call, Transport
 from polong.kit import errors
+from polong.objects.status import failure
 
 Json = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 class Reply(Protocol):
@@ -37,7 +40,7 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 
 class InProcessTransport:
-    """`handler` serves each call; a PolongError that it raises becomes the Status answer that it would be over a wire.
+    """`handler` serves each call; what it raises becomes the Status answer that it would be over a wire.
 
     Received objects are shared with the server: whoever wants to change one copies it first.
     """
@@ -49,13 +52,22 @@ class InProcessTransport:
         try:
             reply = await self._handler(call)
         except errors.PolongError as error:
-            status = status_of(error)
-            return InProcessAnswer(status["code"], {"content-type": "application/json"}, body=status)
+            return _refusal(error)
+        except TimeoutError:
+            return _refusal(errors.DeadlineExceeded("request did not complete within the allotted timeout"))
+        except Exception:
+            _log.exception("%s %s failed", call.method, call.path)
+            return _refusal(errors.Internal("see the node's log"))
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return InProcessAnswer(reply.status, headers, body=reply.body, events=reply.events, chunks=reply.chunks)
 
     async def aclose(self) -> None:
         return None
+
+
+def _refusal(error: errors.PolongError) -> InProcessAnswer:
+    status = failure(error)
+    return InProcessAnswer(status["code"], {"content-type": "application/json"}, body=status)
 
 
 class InProcessAnswer:

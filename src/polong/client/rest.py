@@ -13,10 +13,10 @@ from typing import Any, Self
 
 import msgspec
 
-from polong.client.status import error_of
 from polong.client.transport import Answer, Call, Transport
 from polong.kit import errors
 from polong.objects.gvk import Resource
+from polong.objects.status import error_of
 
 Json = dict[str, Any]
 Query = list[tuple[str, str]]

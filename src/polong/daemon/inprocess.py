@@ -8,8 +8,7 @@ from polong.api.service import Request, Response, User
 from polong.client.inprocess import Handler, InProcessTransport
 from polong.client.transport import Call
 
-# Authorisation knows administrators alone: what a node may do is not told apart from what it needs yet.
-GROUPS = ("system:nodes", "system:masters", "system:authenticated")
+GROUPS = ("system:nodes", "system:authenticated")
 
 
 def node_user(node_name: str) -> User:

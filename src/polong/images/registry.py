@@ -33,6 +33,9 @@ _RETRY_AFTER_LIMIT = 5.0
 _CHUNK = 1 << 20
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _REASON = "ErrImagePull"
+UNREACHABLE = "RegistryUnreachable"
+"""The reason where no connection to the registry came about: the name unknown, nobody there, no answer to the connection in time. The
+kubelet may then use what is local (decision 0008); whatever answers, with an error or a wrong certificate, has another reason."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,8 @@ class Registry:
         for _ in range(_REDIRECTS + 1):
             authorization = self._authorization.get(_origin(url))
             sent = {**headers, "Authorization": authorization} if authorization else headers
-            answer = await self._request(url, sent, server.tls() if _origin(url) == _origin(server.url) else None)
+            own = _origin(url) == _origin(server.url)
+            answer = await self._request(url, sent, server.tls() if own else None, UNREACHABLE if own else _REASON)
             if answer.status not in {301, 302, 303, 307, 308}:
                 return answer
             location = answer.headers.get("Location", "")
@@ -192,13 +196,17 @@ class Registry:
             raise Invalid(f"registry {self._reference.domain} redirects to plain http, which is refused", reason=_REASON)
         return target.with_user(None)
 
-    async def _request(self, url: URL, headers: dict[str, str], tls: ssl.SSLContext | None) -> aiohttp.ClientResponse:
+    async def _request(
+        self, url: URL, headers: dict[str, str], tls: ssl.SSLContext | None, unreachable: str = _REASON
+    ) -> aiohttp.ClientResponse:
+        """`unreachable` is the reason where no connection comes about: other hosts than the registry are spoken to by its own word."""
         assert self._session is not None
         try:
             verified = tls if tls is not None else True
             return await self._session.get(url, headers=headers, allow_redirects=False, ssl=verified, proxy=_proxy(url))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"cannot reach registry {url.host}: {_cause(error)}", reason=_REASON) from None
+            reason = unreachable if _not_connected(error) else _REASON
+            raise Unavailable(f"cannot reach registry {url.host}: {_cause(error)}", reason=reason) from None
 
     async def _authenticate(self, server: Server, origin: tuple[str, str, int | None], challenge: auth.Challenge) -> bool:
         # A mirror is another party: what the user gave for the registry is not for it.
@@ -263,6 +271,13 @@ class _Resolver(aiohttp.ThreadedResolver):
         if not allowed:
             raise OSError(f"{host} resolves to a refused address")
         return allowed
+
+
+def _not_connected(error: Exception) -> bool:
+    """Refused, no route, name unknown, or silent until the deadline for connecting. TLS begins when somebody has answered."""
+    if isinstance(error, aiohttp.ClientSSLError):
+        return False
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
 def _proxy(url: URL) -> str | None:

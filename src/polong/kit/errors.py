@@ -1,4 +1,4 @@
-"""The one family of errors. Kinds are mapped to `metav1.Status` in `api/status.py` and to gRPC codes in the CRI server, nowhere else.
+"""The one family of errors. Kinds are mapped to `metav1.Status` in `objects/status.py` and to gRPC codes in the CRI server, nowhere else.
 
     PolongError
      ├─ BadRequest            malformed input (400)

@@ -13,7 +13,6 @@ from typing import Any
 
 from polong.kit.clock import Clock, rfc3339
 from polong.kit.errors import NotFound, PolongError
-from polong.kit.ids import name_suffix
 from polong.kubelet.ports import Api
 from polong.objects import pod as pods
 
@@ -36,7 +35,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class Note:
-    """One thing that happened. `field` is the fieldPath of the container that it concerns."""
+    """One thing that happened, and when: `nanoseconds` since the epoch tell apart what happened in one second, no two notes share them."""
 
     involved: Json
     kind: str
@@ -44,6 +43,7 @@ class Note:
     message: str
     component: str
     time: str
+    nanoseconds: int
 
 
 class Recorder:
@@ -54,6 +54,7 @@ class Recorder:
         self._node = node_name
         self._clock = clock
         self._queue: asyncio.Queue[Note] = asyncio.Queue(_QUEUE)
+        self._last = 0
         self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
 
     def pod(self, pod: Json, reason: str, message: str, *, warning: bool = False, container: str = "", component: str = "kubelet") -> None:
@@ -80,7 +81,9 @@ class Recorder:
 
     def _put(self, involved: Json, reason: str, message: str, warning: bool, component: str) -> None:
         text = message if len(message) <= _MESSAGE else message[: _MESSAGE - 3] + "..."
-        note = Note(involved, "Warning" if warning else "Normal", reason, text, component, rfc3339(self._clock.now()))
+        now = self._clock.now()
+        self._last = max(self._last + 1, int(now.timestamp() * 1e6) * 1_000)
+        note = Note(involved, "Warning" if warning else "Normal", reason, text, component, rfc3339(now), self._last)
         try:
             self._queue.put_nowait(note)
         except asyncio.QueueFull:
@@ -115,7 +118,8 @@ class Recorder:
                 return
             except NotFound:
                 pass
-        name = f"{involved['name']}.{name_suffix(16)}"
+        # As client-go names them. Timestamps are whole seconds; a list in the order of names is then one in the order of time.
+        name = f"{involved['name']}.{note.nanoseconds:x}"
         await self._api.create_event(self._event(note, namespace, name))
         self._seen[key] = _Seen(name, 1, now)
         self._seen.move_to_end(key)

@@ -11,7 +11,7 @@ from typing import Any
 
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock
-from polong.kit.errors import DeadlineExceeded, Invalid, PolongError, Unavailable
+from polong.kit.errors import Invalid, PolongError, Unavailable
 from polong.kit.tasks import Tasks
 from polong.kubelet import backoff
 from polong.kubelet.backoff import Backoff
@@ -22,8 +22,16 @@ from polong.kubelet.security import ImageUser
 
 Json = dict[str, Any]
 
+UNREACHABLE = "RegistryUnreachable"
+"""The runtime's reason where no connection to the registry came about: what answers, however badly, is not unreachable."""
+
+_REMEMBERED = 30.0
+"""Seconds for which a registry that could not be reached is not tried again on behalf of a local image (decision 0008)."""
+
 _SHOWN = 2.0
 """Seconds for which ErrImagePull stands before ImagePullBackOff takes its place."""
+
+_SHOWN_REASONS = ("InvalidImageName", "RegistryUnavailable", "SignatureValidationFailed")
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,6 @@ class _Failure:
     entry: Backoff
     at: float
     message: str
-    offline: bool
 
 
 class Images:
@@ -56,6 +63,7 @@ class Images:
         self._tasks = Tasks("images")
         self._pulls: dict[str, asyncio.Task[PolongError | None]] = {}
         self._failures: dict[str, _Failure] = {}
+        self._unreachable: dict[str, float] = {}
 
     async def aclose(self) -> None:
         await self._tasks.aclose()
@@ -77,13 +85,14 @@ class Images:
         if local is not None and self._offline(image):
             return self._as_it_is(pod, name, image, local)
         self._refuse_in_backoff(pod, name, image)
-        try:
-            await self._pull(pod, name, image)
-        except ImageProblem as problem:
-            if local is None or not self._offline(image):
-                self._recorder.pod(pod, "Failed", f'Failed to pull image "{image}": {problem}', warning=True, container=name)
-                raise
-            return self._as_it_is(pod, name, image, local)
+        error = await self._pull(pod, name, image)
+        if error is not None:
+            if local is not None and error.reason == UNREACHABLE:
+                return self._as_it_is(pod, name, image, local)
+            reason = error.reason if error.reason in _SHOWN_REASONS else "ErrImagePull"
+            self._count_failure(image, f"{reason}: {error}")
+            self._recorder.pod(pod, "Failed", f'Failed to pull image "{image}": {error}', warning=True, container=name)
+            raise ImageProblem(str(error), reason=reason, retry=_SHOWN) from error
         local = await self._local(pod, name, image)
         if local is None:
             raise ImageProblem(f'image "{image}" vanished after its pull', reason="ErrImagePull", retry=backoff.INITIAL)
@@ -91,11 +100,10 @@ class Images:
 
     def _offline(self, image: str) -> bool:
         """Its registry could not be reached a moment ago."""
-        failure = self._failures.get(image)
-        return failure is not None and failure.offline and self._clock.monotonic() < backoff.wait_until(failure.entry, failure.at)
+        return self._clock.monotonic() < self._unreachable.get(registry(image), 0.0)
 
     def _as_it_is(self, pod: Json, name: str, image: str, local: LocalImage) -> LocalImage:
-        """Policy Always without a registry. Kubernetes would wait; one machine must work without a network, and says what it did."""
+        """Policy Always without a registry (decision 0008). Kubernetes would wait; one machine must work without a network, and says so."""
         text = f'Container image "{image}" already present on machine, its registry cannot be reached'
         self._recorder.pod(pod, "Pulled", text, container=name)
         return local
@@ -126,7 +134,7 @@ class Images:
         self._recorder.pod(pod, "BackOff", text, container=name)
         raise ImageProblem(f"{text}: {failure.message}", reason="ImagePullBackOff", retry=until - now)
 
-    async def _pull(self, pod: Json, name: str, image: str) -> None:
+    async def _pull(self, pod: Json, name: str, image: str) -> PolongError | None:
         self._recorder.pod(pod, "Pulling", f'Pulling image "{image}"', container=name)
         began = self._clock.monotonic()
         task = self._pulls.get(image)
@@ -135,41 +143,40 @@ class Images:
             self._pulls[image] = task
             task.add_done_callback(lambda _: self._pulls.pop(image, None))
         # Shielded: who leaves must not end the pull of those who stay.
-        if (error := await asyncio.shield(task)) is not None:
-            reason = (
-                error.reason if error.reason in ("InvalidImageName", "RegistryUnavailable", "SignatureValidationFailed") else "ErrImagePull"
-            )
-            self._count_failure(image, f"{reason}: {error}", _unreachable(error))
-            raise ImageProblem(str(error), reason=reason, retry=_SHOWN) from error
-        self._failures.pop(image, None)
-        took = _milliseconds(self._clock.monotonic() - began)
-        self._recorder.pod(pod, "Pulled", f'Successfully pulled image "{image}" in {took}', container=name)
+        error = await asyncio.shield(task)
+        if error is None:
+            self._failures.pop(image, None)
+            took = _milliseconds(self._clock.monotonic() - began)
+            self._recorder.pod(pod, "Pulled", f'Successfully pulled image "{image}" in {took}', container=name)
+        return error
 
     async def _fetch(self, image: str) -> PolongError | None:
         """The failure is a value: a registry that says no is no failure of the task."""
         try:
             await self._service.pull_image(v1.PullImageRequest(image=v1.ImageSpec(image=image)))
         except PolongError as error:
+            if error.reason == UNREACHABLE:
+                self._unreachable[registry(image)] = self._clock.monotonic() + _REMEMBERED
+            else:
+                self._unreachable.pop(registry(image), None)
             return error
+        self._unreachable.pop(registry(image), None)
         return None
 
-    def _count_failure(self, image: str, message: str, offline: bool) -> None:
+    def _count_failure(self, image: str, message: str) -> None:
         """One step for each pull, however many waited for it."""
         now = self._clock.monotonic()
         failure = self._failures.get(image)
         if failure is not None and now - failure.at < 1.0:
             return
         entry = backoff.step(failure.entry if failure else None, now, now)
-        self._failures[image] = _Failure(entry, now, message, offline)
+        self._failures[image] = _Failure(entry, now, message)
 
 
-def _unreachable(error: BaseException | None) -> bool:
-    """Whether no registry answered; what wraps it says only that the pull failed."""
-    while isinstance(error, PolongError):
-        if not isinstance(error, Unavailable | DeadlineExceeded):
-            return False
-        error = error.__cause__
-    return True
+def registry(image: str) -> str:
+    """The registry that an image reference names: its first part where that looks like a host, else docker.io."""
+    first, slash, _ = image.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
 
 
 def default_policy(image: str) -> str:

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -66,8 +67,49 @@ async def test_an_unreachable_registry_is_known_at_once(service: ImageService) -
     started = time.monotonic()
     with pytest.raises(Unavailable, match="cannot reach registry 127") as caught:
         await service.pull(f"127.0.0.1:{free_port()}/a:1")
-    assert caught.value.reason == "ErrImagePull"
+    assert caught.value.reason == "RegistryUnreachable"
     assert time.monotonic() - started < 2
+
+
+async def test_a_registry_whose_name_nobody_knows_is_unreachable(service: ImageService) -> None:
+    with pytest.raises(Unavailable) as caught:
+        await service.pull("registry.invalid/a:1")
+    assert caught.value.reason == "RegistryUnreachable"
+
+
+async def test_a_registry_that_swallows_connections_is_unreachable_within_the_bound(root: Path) -> None:
+    """A full backlog: the kernel drops what asks to connect, as a firewall does."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        service = ImageService(root, timeouts=Timeouts(connect=0.3, read=5))
+        await service.start()
+        started = time.monotonic()
+        with pytest.raises(Unavailable) as caught:
+            await service.pull(f"127.0.0.1:{listener.getsockname()[1]}/a:1")
+        await service.aclose()
+    assert caught.value.reason == "RegistryUnreachable"
+    assert time.monotonic() - started < 1.5
+
+
+@pytest.mark.parametrize("answer", [b"", b"not http at all\r\n\r\n", b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n"])
+async def test_whatever_answers_is_not_unreachable(service: ImageService, answer: bytes) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.read(1)
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(respond, "127.0.0.1", 0)
+    async with listener:
+        with pytest.raises(PolongError) as caught:
+            await service.pull(f"127.0.0.1:{listener.sockets[0].getsockname()[1]}/a:1")
+    assert caught.value.reason == "ErrImagePull"
 
 
 async def test_a_silent_registry_is_given_up(root: Path) -> None:

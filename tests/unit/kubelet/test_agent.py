@@ -10,7 +10,7 @@ from tests.unit.kubelet.conftest import Bench
 from tests.unit.kubelet.doubles import UID, container, pod
 
 from polong.criapi.wire import v1
-from polong.kit.errors import FailedPrecondition, NotFound, Unavailable
+from polong.kit.errors import FailedPrecondition, Unavailable
 
 Json = dict[str, Any]
 
@@ -395,7 +395,7 @@ async def test_drained_waits_for_the_last_pod(bench: Bench) -> None:
 
 
 async def test_policy_always_works_without_a_registry(bench: Bench) -> None:
-    bench.images.absent_pulls["busybox:1.28"] = Unavailable("cannot reach registry", reason="ErrImagePull")
+    bench.images.absent_pulls["busybox:1.28"] = Unavailable("cannot reach registry", reason="RegistryUnreachable")
     bench.api.create(pod(container("a", imagePullPolicy="Always"), container("b", imagePullPolicy="Always")))
     await bench.until(lambda: ready(bench))
     await bench.quiet()
@@ -407,12 +407,50 @@ async def test_policy_always_works_without_a_registry(bench: Bench) -> None:
     assert len(bench.images.pulls) == 1
 
 
-async def test_policy_always_obeys_a_registry_that_says_no(bench: Bench) -> None:
-    refusal = Unavailable("failed to pull", reason="ErrImagePull")
-    refusal.__cause__ = NotFound("not found")
-    bench.images.absent_pulls["busybox:1.28"] = refusal
+async def test_an_unreachable_registry_delays_no_second_pod_and_is_tried_again_later(bench: Bench) -> None:
+    """What is remembered is the registry, not the image: the second image's Pod does not wait for the connection's deadline again."""
+    refusal = Unavailable("cannot reach registry", reason="RegistryUnreachable")
+    bench.images.present.add("other:1")
+    bench.images.absent_pulls |= {"busybox:1.28": refusal, "other:1": refusal}
     bench.api.create(pod(container(imagePullPolicy="Always")))
+    await bench.until(lambda: ready(bench))
+    bench.api.set_image(UID, "app", "other:1")
+    unreached = 'Container image "other:1" already present on machine, its registry cannot be reached'
+    await bench.until(lambda: unreached in bench.api.told("Pulled"))
+    assert bench.images.pulls == ["busybox:1.28"]
+    bench.images.absent_pulls.clear()
+    await bench.clock.advance(31)
+    bench.api.set_image(UID, "app", "busybox:1.28")
+    await bench.clock.advance(31)
+    await bench.until(lambda: bench.images.pulls == ["busybox:1.28", "busybox:1.28"])
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "RegistryUnavailable"])
+async def test_policy_always_obeys_a_registry_that_answers(bench: Bench, reason: str) -> None:
+    bench.images.absent_pulls["busybox:1.28"] = Unavailable("registry answered 503", reason=reason)
+    bench.api.create(pod(container(imagePullPolicy="Always")))
+    await bench.until(lambda: waiting(bench) == reason)
+
+
+async def test_without_a_local_image_an_unreachable_registry_is_errimagepull(bench: Bench) -> None:
+    bench.images.absent_pulls["absent:1"] = Unavailable("cannot reach registry", reason="RegistryUnreachable")
+    bench.api.create(pod(container(image="absent:1", imagePullPolicy="Always")))
     await bench.until(lambda: waiting(bench) == "ErrImagePull")
+    await bench.clock.advance(3)
+    await bench.until(lambda: waiting(bench) == "ImagePullBackOff")
+
+
+async def test_names_of_events_are_in_the_order_of_what_happened(bench: Bench) -> None:
+    """Timestamps are whole seconds, and lists come in the order of names: so names must tell the order."""
+    bench.api.create(pod())
+    await bench.until(lambda: len(bench.api.told("Started")) == 1)
+    mine = [each for each in bench.api.events if each["involvedObject"]["kind"] == "Pod"]
+    assert [each["reason"] for each in sorted(mine, key=lambda each: each["metadata"]["name"])] == [
+        "Scheduled",
+        "Pulled",
+        "Created",
+        "Started",
+    ]
 
 
 async def test_a_crash_loop_keeps_its_pace_through_a_new_daemon(bench: Bench) -> None:

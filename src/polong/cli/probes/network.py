@@ -42,7 +42,7 @@ def port(host: Host) -> Iterator[Finding]:
 def registry(host: Host) -> Iterator[Finding]:
     why = host.connect(_REGISTRY, 443)
     if why:
-        means = "images cannot be pulled from Docker Hub"
+        means = "images cannot be pulled from Docker Hub; those that are here are used, also with imagePullPolicy Always"
         yield Finding(
             "registry", "warn", f"docker.io: {why}", means, "import images with `polong images import`, or set https_proxy for `polong up`"
         )

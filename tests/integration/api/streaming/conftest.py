@@ -15,10 +15,10 @@ from aiohttp import web
 from polong.api.podstreams import stream_target
 from polong.api.ports import Node
 from polong.api.streaming import serve_attach, serve_exec, serve_log_websocket, serve_portforward
-from polong.client.status import status_of
 from polong.kit import errors
 from polong.kit.stdio import Stdio
 from polong.objects.podlogs import PodLogOptions
+from polong.objects.status import failure
 
 Json = dict[str, Any]
 
@@ -172,7 +172,7 @@ class Handler:
         try:
             return await self.serve(request)
         except errors.PolongError as error:
-            status = status_of(error)
+            status = failure(error)
             return web.json_response(status, status=status["code"])
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -1,0 +1,47 @@
+"""What a kubelet may do: Kubernetes' node authorizer and NodeRestriction in small, for an API of one node.
+
+Every Pod of this API is bound to its one node, so "Pods bound to itself" is: this node, all Pods. Another node may do nothing.
+Source: plugin/pkg/auth/authorizer/node (node_authorizer.go, rules of system:node), plugin/pkg/admission/noderestriction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from polong.api.paths import Target
+from polong.api.service import User
+
+NODES = "system:nodes"
+PREFIX = "system:node:"
+LEASES = "kube-node-lease"
+
+# (API group, resource, subresource) -> verbs. What is read of Pods and written of nodes is narrowed further below.
+_RULES: Mapping[tuple[str, str, str], frozenset[str]] = {
+    ("", "pods", ""): frozenset({"get", "list", "watch", "delete"}),
+    ("", "pods", "status"): frozenset({"get", "patch", "update"}),
+    ("", "nodes", ""): frozenset({"create", "get", "patch", "update"}),
+    ("", "nodes", "status"): frozenset({"get", "patch", "update"}),
+    ("", "events", ""): frozenset({"create", "patch", "update"}),
+    ("events.k8s.io", "events", ""): frozenset({"create", "patch", "update"}),
+    ("coordination.k8s.io", "leases", ""): frozenset({"create", "delete", "get", "patch", "update"}),
+}
+
+
+def is_node(user: User) -> bool:
+    return NODES in user.groups and user.name.startswith(PREFIX)
+
+
+def refusal(user: User, verb: str, target: Target, query: Sequence[tuple[str, str]], node_name: str) -> str:
+    """Why this node may not; empty where it may."""
+    name = user.name.removeprefix(PREFIX)
+    if name != node_name:
+        return f'unknown node "{name}"'
+    if verb not in _RULES.get((target.group, target.resource, target.subresource), frozenset()):
+        return "no rule of system:node allows it"
+    if target.resource == "pods" and verb in ("list", "watch") and ("fieldSelector", f"spec.nodeName={name}") not in query:
+        return "can only list and watch pods of its own node: fieldSelector spec.nodeName"
+    if target.resource in ("nodes", "leases") and target.name not in ("", name):
+        return f"node '{name}' may only read and write its own {target.resource}"
+    if target.resource == "leases" and target.namespace != LEASES:
+        return f"a node's lease is in the namespace {LEASES}"
+    return ""

@@ -1,0 +1,94 @@
+"""The node may what a kubelet needs, on its own objects, and nothing else; and it needs no more than that."""
+
+import re
+
+import pytest
+
+from polong.api import auth, paths
+from polong.api.service import MASTERS, User
+from polong.daemon.inprocess import node_user
+from polong.kit.errors import Forbidden, Unauthorized
+
+NODE = node_user("n")
+POD = "/api/v1/namespaces/default/pods"
+OWN = [("fieldSelector", "spec.nodeName=n")]
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+
+def ask(user: User | None, method: str, path: str, query: list[tuple[str, str]] | None = None) -> None:
+    target = paths.parse(path)
+    query = query or []
+    verb = paths.verb(method, target, dict(query)) if target else method.lower()
+    auth.authorize(user, auth.Asked(verb, path, target, query, "n"))
+
+
+def test_the_kubelet_is_no_administrator():
+    assert User("system:node:n", ("system:nodes", "system:authenticated")) == NODE
+    assert MASTERS not in NODE.groups
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("GET", "/api/v1/pods", OWN),
+        ("GET", "/api/v1/pods", [*OWN, ("watch", "true")]),
+        ("GET", f"{POD}/p", None),
+        ("DELETE", f"{POD}/p", None),
+        ("PATCH", f"{POD}/p/status", None),
+        ("POST", "/api/v1/namespaces/default/events", None),
+        ("PATCH", "/api/v1/namespaces/default/events/e", None),
+        ("POST", "/api/v1/nodes", None),
+        ("GET", "/api/v1/nodes/n", None),
+        ("PATCH", "/api/v1/nodes/n", None),
+        ("PATCH", "/api/v1/nodes/n/status", None),
+        ("PUT", f"{LEASES}/n", None),
+        ("GET", "/version", None),
+    ],
+)
+def test_what_a_kubelet_needs(method: str, path: str, query: list[tuple[str, str]] | None):
+    ask(NODE, method, path, query)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("GET", "/api/v1/pods", None),
+        ("GET", "/api/v1/pods", [("fieldSelector", "spec.nodeName=other")]),
+        ("GET", "/api/v1/pods", [("watch", "true")]),
+        ("POST", POD, None),
+        ("PATCH", f"{POD}/p", None),
+        ("DELETE", POD, None),
+        ("POST", f"{POD}/p/exec", None),
+        ("POST", f"{POD}/p/attach", None),
+        ("POST", f"{POD}/p/portforward", None),
+        ("GET", f"{POD}/p/log", None),
+        ("GET", "/api/v1/nodes", None),
+        ("GET", "/api/v1/nodes/other", None),
+        ("PATCH", "/api/v1/nodes/other/status", None),
+        ("DELETE", "/api/v1/nodes/n", None),
+        ("GET", "/api/v1/namespaces/default/events", None),
+        ("DELETE", "/api/v1/namespaces/default/events/e", None),
+        ("GET", "/api/v1/namespaces", None),
+        ("DELETE", "/api/v1/namespaces/default", None),
+        ("PUT", f"{LEASES}/other", None),
+        ("PUT", "/apis/coordination.k8s.io/v1/namespaces/default/leases/n", None),
+        ("GET", "/apis/polong.dev/v1alpha1/images", None),
+        ("DELETE", "/apis/polong.dev/v1alpha1/images", None),
+        ("GET", "/openapi/v2", None),
+    ],
+)
+def test_and_nothing_else(method: str, path: str, query: list[tuple[str, str]] | None):
+    with pytest.raises(Forbidden, match='User "system:node:n" cannot'):
+        ask(NODE, method, path, query)
+
+
+def test_another_node_may_nothing():
+    with pytest.raises(Forbidden, match=re.escape('in API group "" in the namespace "default": unknown node "m"')):
+        ask(node_user("m"), "GET", f"{POD}/p")
+
+
+def test_the_name_of_a_node_without_its_group_is_a_name_like_any():
+    with pytest.raises(Forbidden):
+        ask(User("system:node:n", ("system:authenticated",)), "GET", f"{POD}/p")
+    with pytest.raises(Unauthorized):
+        ask(None, "GET", f"{POD}/p")
