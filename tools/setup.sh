@@ -7,7 +7,7 @@ python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: Python 3.11 or newer is needed ($("$python" -V))" >&2; exit 1; }
 
 # runtime: what a node needs; test: what the tests and the image builder need; build: a compiler, and what Debian cuts from Python
-runtime=(crun conmon containernetworking-plugins golang-github-containers-common nftables iptables iproute2)
+runtime=(crun conmon containernetworking-plugins golang-github-containers-common nftables iproute2)
 test=(docker-registry skopeo runc busybox-static)
 build=()
 command -v gcc >/dev/null || build+=(gcc)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from polong.cni.types import PortMapping
 from polong.kit.errors import Invalid
 
 Json = dict[str, Any]
@@ -24,6 +25,7 @@ class Attached:
     args: str
     chain: tuple[Json, ...]
     result: Json | None = None
+    ports: tuple[PortMapping, ...] = ()
 
 
 class Attachments:
@@ -41,7 +43,13 @@ class Attachments:
     def put(self, attached: Attached) -> None:
         file = self._file(attached.sandbox_id)
         temporary = file.with_suffix(".new")
-        body = {"netns": attached.netns, "args": attached.args, "chain": list(attached.chain), "result": attached.result}
+        body = {
+            "netns": attached.netns,
+            "args": attached.args,
+            "chain": list(attached.chain),
+            "result": attached.result,
+            "ports": [asdict(port) for port in attached.ports],
+        }
         with temporary.open("w", encoding="utf-8") as stream:
             json.dump(body, stream)
             stream.flush()
@@ -52,9 +60,16 @@ class Attachments:
         """None where there is none, or it is damaged (then only the plugins' own stores know, see `Network.setup`)."""
         try:
             body = json.loads(self._file(sandbox_id).read_bytes())
-            return Attached(sandbox_id, str(body["netns"]), str(body["args"]), tuple(dict(item) for item in body["chain"]), body["result"])
+            chain = tuple(dict(item) for item in body["chain"])
+            ports = tuple(PortMapping(**port) for port in body.get("ports", []))
+            return Attached(sandbox_id, str(body["netns"]), str(body["args"]), chain, body["result"], ports)
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def with_ports(self) -> list[Attached]:
+        """Those that have host ports, in a stable order."""
+        found = (self.get(sandbox_id) for sandbox_id in sorted(self.ids()))
+        return [attached for attached in found if attached is not None and attached.ports]
 
     def remove(self, sandbox_id: str) -> None:
         self._file(sandbox_id).unlink(missing_ok=True)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polong.cni.types import PortMapping
 from polong.kit.errors import Invalid
 
 Json = dict[str, Any]
 VERSION = "1.0.0"
 _NODE_ID = re.compile(r"[0-9a-z]{1,12}")
-_PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 @dataclass(frozen=True)
@@ -53,49 +50,26 @@ def plan(node_id: str, pod_cidr: str, ipam_dir: Path) -> NetworkPlan:
     return NetworkPlan(node_id, subnet, ipam_dir)
 
 
-def chain(network: NetworkPlan, ports: Sequence[PortMapping]) -> list[Json]:
-    """The plugins for one Pod, in the order of ADD. `portmap` only where there are host ports: it runs iptables each time."""
-    bridge: Json = {
-        "cniVersion": VERSION,
-        "name": network.name,
-        "type": "bridge",
-        "bridge": network.bridge,
-        "isGateway": True,
-        # One nftables rule for the whole network does it (see nftables.py); the plugin's way costs an iptables run a Pod.
-        "ipMasq": False,
-        "hairpinMode": True,
-        "ipam": {
-            "type": "host-local",
-            "ranges": [[{"subnet": str(network.subnet)}]],
-            "routes": [{"dst": "0.0.0.0/0"}],
-            "dataDir": str(network.ipam_dir),
-        },
-    }
-    if not ports:
-        return [bridge]
-    portmap: Json = {
-        "cniVersion": VERSION,
-        "name": network.name,
-        "type": "portmap",
-        "capabilities": {"portMappings": True},
-        "snat": True,
-        "runtimeConfig": {"portMappings": [_mapping(port) for port in ports]},
-    }
-    return [bridge, portmap]
-
-
-def _mapping(port: PortMapping) -> Json:
-    if not 0 < port.host_port < 65536 or not 0 < port.container_port < 65536:
-        raise Invalid(f"port mapping {port.host_port}:{port.container_port} is out of 1..65535")
-    if port.protocol.lower() not in _PROTOCOLS:
-        raise Invalid(f"protocol {port.protocol!r} is none of {', '.join(_PROTOCOLS)}")
-    mapping: Json = {"hostPort": port.host_port, "containerPort": port.container_port, "protocol": port.protocol.lower()}
-    if port.host_ip:
-        try:
-            mapping["hostIP"] = str(ipaddress.ip_address(port.host_ip))
-        except ValueError as error:
-            raise Invalid(f"host IP {port.host_ip!r} is no address") from error
-    return mapping
+def chain(network: NetworkPlan) -> list[Json]:
+    """The plugins for one Pod, in the order of ADD. Host ports are no plugin's: see hostports.py."""
+    return [
+        {
+            "cniVersion": VERSION,
+            "name": network.name,
+            "type": "bridge",
+            "bridge": network.bridge,
+            "isGateway": True,
+            # One nftables rule for the whole network does it (see nftables.py); the plugin's way costs an iptables run a Pod.
+            "ipMasq": False,
+            "hairpinMode": True,
+            "ipam": {
+                "type": "host-local",
+                "ranges": [[{"subnet": str(network.subnet)}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+                "dataDir": str(network.ipam_dir),
+            },
+        }
+    ]
 
 
 def arguments(namespace: str, name: str, uid: str, sandbox_id: str) -> str:

@@ -1,4 +1,4 @@
-"""The Pod network of one node (`cri.ports.Network`): a bridge of its own, host-local addresses, one masquerade rule.
+"""The Pod network of one node (`cri.ports.Network`): a bridge of its own, host-local addresses, one table of rules.
 
 Everything host-wide carries the node's id: bridge `pl<id>`, nftables table `polong-<id>`. Addresses and attachments are kept in the
 node's state directory, pinned network namespaces in its run directory.
@@ -13,14 +13,15 @@ import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from polong.cni import config, nftables, result
+from polong.cni import config, hostports, nftables, result
 from polong.cni.attachments import Attached, Attachments
 from polong.cni.invoke import PLUGIN_DIRS, Plugins
 from polong.cni.types import Attachment, PortMapping
-from polong.kit.errors import Unavailable
+from polong.kit.errors import FailedPrecondition, Unavailable
 from polong.linux import namespaces, process
 
 Json = dict[str, Any]
@@ -53,8 +54,8 @@ class PodNetwork:
         self._attachments = Attachments(state_dir / "attachments")
         self._pins = run_dir / "netns"
         self._forward_record = state_dir / "ip_forward.was"
-        # Two runs of iptables at once wait for each other's lock, and now and then fail.
-        self._portmap = asyncio.Lock()
+        # The table is made anew from all records: what one run of nft wrote, a slower one must not undo.
+        self._rules = asyncio.Lock()
 
     async def setup(self) -> None:
         """Bridge, masquerade rule, ip_forward; idempotent. Unavailable, in one line, where the host lacks something, or the range is
@@ -68,7 +69,8 @@ class PodNetwork:
             await self._command("ip", "link", "add", bridge, "type", "bridge")
         await self._command("ip", "link", "set", bridge, "up")
         await self._command("ip", "address", "replace", self._plan.gateway, "dev", bridge)
-        await self._command("nft", "-f", "-", stdin=nftables.ruleset(self._plan))
+        async with self._rules:
+            await self._write_rules()
         self._enable_forwarding()
         self._drop_stray_leases()
 
@@ -129,44 +131,64 @@ class PodNetwork:
         return path
 
     async def attach(self, sandbox_id: str, *, name: str, namespace: str, uid: str, ports: Sequence[PortMapping]) -> Attachment:
-        """CNI ADD of the chain. Where one fails, what was done is undone (the record stays where that fails too)."""
-        attached = Attached(
-            sandbox_id,
-            str(self._pin(sandbox_id)),
-            config.arguments(namespace, name, uid, sandbox_id),
-            tuple(config.chain(self._plan, ports)),
-        )
+        """CNI ADD of the chain, then host ports. Where one fails, what was done is undone (the record stays where that fails too).
+        FailedPrecondition where another sandbox has one of the ports."""
+        self._check_ports(sandbox_id, ports)
+        arguments = config.arguments(namespace, name, uid, sandbox_id)
+        chain = tuple(config.chain(self._plan))
+        attached = Attached(sandbox_id, str(self._pin(sandbox_id)), arguments, chain, ports=tuple(ports))
         self._attachments.put(attached)
         try:
             document = await self._add(attached)
             addresses = result.attachment(document)
-            self._attachments.put(Attached(sandbox_id, attached.netns, attached.args, attached.chain, document))
+            self._attachments.put(replace(attached, result=document))
+            if ports:
+                async with self._rules:
+                    await self._write_rules()
         except BaseException:
             with suppress(Unavailable):
                 await asyncio.shield(self.detach(sandbox_id))
             raise
         return addresses
 
+    def _check_ports(self, sandbox_id: str, ports: Sequence[PortMapping]) -> None:
+        """No await between this and the record: whoever writes it first has the ports."""
+        taken: list[PortMapping] = []
+        if ports:
+            taken = [port for other in self._attachments.with_ports() if other.sandbox_id != sandbox_id for port in other.ports]
+        if (port := hostports.clash(ports, taken)) is not None:
+            raise FailedPrecondition(f"host port {port} is in use by another Pod", reason="NodePorts")
+
+    async def _write_rules(self, without: str = "") -> None:
+        """The table from all records but that of sandbox `without`. After a reboot records have no namespace, and get no rules."""
+        found: list[hostports.Forward] = []
+        for attached in self._attachments.with_ports():
+            if attached.result and attached.sandbox_id != without and namespaces.is_pinned(Path(attached.netns)):
+                found += hostports.forwards(attached.ports, result.attachment(attached.result).ips[0])
+        await self._command("nft", "-f", "-", stdin=nftables.ruleset(self._plan, found))
+
     async def _add(self, attached: Attached) -> Json:
         document: Json = {}
         for plugin in attached.chain:
             ready = {**plugin, "prevResult": document} if document else plugin
-            if plugin["type"] == "portmap":
-                async with self._portmap:
-                    document = await self._plugins.add(ready, _target(attached))
-            else:
-                document = await self._plugins.add(ready, _target(attached))
+            document = await self._plugins.add(ready, _target(attached))
         return document
 
     async def detach(self, sandbox_id: str) -> None:
-        """CNI DEL in reverse; idempotent, also for sandboxes of an earlier run. Unavailable after some attempts: try again later."""
+        """Host ports and CNI DEL in reverse; idempotent, also for sandboxes of an earlier run. Unavailable after some attempts: try
+        again later."""
         attached = self._attachments.get(sandbox_id)
         if attached is None:
             self._attachments.remove(sandbox_id)
             return
+        if attached.ports:
+            async with self._rules:
+                await self._write_rules(without=sandbox_id)
+                attached = replace(attached, ports=())
+                self._attachments.put(attached)
         if not namespaces.is_pinned(Path(attached.netns)):
-            # Gone with a reboot: plugins then still give back addresses and rules.
-            attached = Attached(sandbox_id, "", attached.args, attached.chain, attached.result)
+            # Gone with a reboot: plugins then still give back addresses.
+            attached = replace(attached, netns="")
         for plugin in reversed(attached.chain):
             ready = {**plugin, "prevResult": attached.result} if attached.result else plugin
             await self._delete(ready, attached)
@@ -175,12 +197,8 @@ class PodNetwork:
     async def _delete(self, plugin: Json, attached: Attached) -> None:
         for attempt in range(_DELETE_ATTEMPTS):
             try:
-                if plugin["type"] == "portmap":
-                    async with self._portmap:
-                        return await self._plugins.delete(plugin, _target(attached))
                 return await self._plugins.delete(plugin, _target(attached))
             except Unavailable as error:
-                # iptables on nftables now and then says "CHAIN_DEL failed (Device or resource busy)", and works the next time.
                 if attempt == _DELETE_ATTEMPTS - 1:
                     raise
                 _log.warning("%s; trying again", error)

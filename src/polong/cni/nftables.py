@@ -1,24 +1,82 @@
-"""The one nftables table of a node: Pods that leave their network do so with the host's address. Text for `nft -f -`. Pure."""
+"""The one nftables table of a node: host ports, and Pods that leave their network with the host's address. Text for `nft -f -`. Pure.
+
+Packets for the node's loopback take a detour. The kernel lets none with a source in 127.0.0.0/8 leave through another interface (that
+needs route_localnet, which opens every loopback service to the neighbours: CVE-2020-8558). So chain `depart` gives them the bridge's
+address before connection tracking sees them, and chain `arrive` gives the answers back the address that the client's socket knows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from polong.cni.config import NetworkPlan
+from polong.cni.hostports import Forward
+
+_LOCALHOST = "127.0.0.1"
+# Where another program's table already has redirected a packet, the first one wins: the priorities are the usual ones.
+_CHAINS = """\
+  chain hostports {{
+    meta l4proto {{ tcp, udp, sctp }} dnat ip to ip daddr . meta l4proto . th dport map @exact
+    ip daddr != 127.0.0.0/8 meta l4proto {{ tcp, udp, sctp }} dnat ip to meta l4proto . th dport map @wild
+  }}
+  chain prerouting {{
+    type nat hook prerouting priority -100; policy accept;
+    fib daddr type local jump hostports
+  }}
+  chain output {{
+    type nat hook output priority -100; policy accept;
+    fib daddr type local jump hostports
+  }}
+  chain depart {{
+    type filter hook output priority -300; policy accept;
+    ip saddr {localhost} ip daddr . meta l4proto . th dport @loopback ip saddr set {gateway}
+  }}
+  chain arrive {{
+    type filter hook input priority 200; policy accept;
+    iifname "{bridge}" ct status dnat ip saddr 127.0.0.0/8 ip daddr {gateway} ip daddr set {localhost}
+  }}
+"""
+_POSTROUTING = """\
+  chain postrouting {{
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr {subnet} ip daddr != {subnet} ip daddr != 224.0.0.0/4 masquerade
+{hairpin}  }}
+"""
+# A Pod that reaches a Pod by a host port: the answer must come back through the bridge's address, not from neighbour to neighbour.
+_HAIRPIN = "    ip saddr {subnet} ip daddr {subnet} ct status dnat masquerade\n"
 
 
-def ruleset(network: NetworkPlan) -> str:
-    """Idempotent: makes the table anew in one transaction."""
+def ruleset(network: NetworkPlan, forwards: Sequence[Forward] = ()) -> str:
+    """Idempotent: makes the table anew in one transaction. Without host ports there is the masquerade rule alone."""
     table = f"table ip {network.name}"
     subnet = str(network.subnet)
+    hairpin = _HAIRPIN.format(subnet=subnet) if forwards else ""
+    body = _POSTROUTING.format(subnet=subnet, hairpin=hairpin)
+    if forwards:
+        gateway = network.gateway.partition("/")[0]
+        body = _maps(forwards) + _CHAINS.format(localhost=_LOCALHOST, gateway=gateway, bridge=network.bridge) + body
+    return f"{table}\ndelete {table}\n{table} {{\n{body}}}\n"
+
+
+def _maps(forwards: Sequence[Forward]) -> str:
+    wild = [f"{each.port.protocol} . {each.port.number} : {each.target} . {each.target_port}" for each in forwards if not each.port.address]
+    # What is for every address is for localhost too.
+    named = [(each.port.address or _LOCALHOST, each) for each in forwards]
+    exact = [f"{address} . {each.port.protocol} . {each.port.number} : {each.target} . {each.target_port}" for address, each in named]
+    loopback = [
+        f"{address} . {each.port.protocol} . {each.port.number}" for address, each in named if not each.port.address or each.port.loopback
+    ]
+    target = "ipv4_addr . inet_service"
     return (
-        f"{table}\n"
-        f"delete {table}\n"
-        f"{table} {{\n"
-        "  chain postrouting {\n"
-        "    type nat hook postrouting priority srcnat; policy accept;\n"
-        f"    ip saddr {subnet} ip daddr != {subnet} ip daddr != 224.0.0.0/4 masquerade\n"
-        "  }\n"
-        "}\n"
+        _set(f"map wild {{\n    type inet_proto . inet_service : {target}", wild)
+        + _set(f"map exact {{\n    type ipv4_addr . inet_proto . inet_service : {target}", exact)
+        + _set("set loopback {\n    type ipv4_addr . inet_proto . inet_service", loopback)
     )
+
+
+def _set(head: str, elements: Iterable[str]) -> str:
+    listed = ", ".join(elements)
+    return f"  {head}\n{f'    elements = {{ {listed} }}' if listed else ''}\n  }}\n"
 
 
 def removal(network: NetworkPlan) -> str:

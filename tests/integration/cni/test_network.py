@@ -1,74 +1,19 @@
-"""The Pod network on the real kernel with the distribution's plugins: two Pods that talk, host ports, DEL after a restart, a census."""
+"""The Pod network on the real kernel with the distribution's plugins: two Pods that talk, DEL after a restart, a census."""
 
 import asyncio
 import json
-import os
 import shutil
-import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.integration.cni.conftest import inside, make, pod
 
 from polong.cni.network import PodNetwork
-from polong.cni.types import PortMapping
 from polong.kit import ids
 from polong.kit.errors import Unavailable
-from polong.linux import mountinfo, process
+from polong.linux import process
 
 pytestmark = pytest.mark.root
-
-
-def make(tmp_path: Path, node_id: str, number: int, **changes) -> PodNetwork:
-    return PodNetwork(node_id=node_id, pod_cidr=f"10.213.{number}.0/24", state_dir=tmp_path / "state", run_dir=tmp_path / "run", **changes)
-
-
-@pytest.fixture
-def node_id() -> str:
-    return f"t{os.getpid() % 10**5}{ids.name_suffix(3)}"
-
-
-@pytest.fixture
-def number() -> int:
-    return os.getpid() % 250
-
-
-@pytest.fixture
-async def network(tmp_path: Path, node_id: str, number: int) -> AsyncIterator[PodNetwork]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    before = _census()
-    made = make(tmp_path, node_id, number)
-    try:
-        await made.setup()
-        yield made
-    finally:
-        for record in (tmp_path / "state/attachments").glob("*.json"):
-            await made.detach(record.stem)
-        for pin in (tmp_path / "run/netns").glob("*"):
-            await made.delete_namespace(pin.name)
-        await made.teardown()
-        await made.teardown()
-    assert not [mount for mount in mountinfo.read() if mount.target.startswith(str(tmp_path))]
-    assert not list((tmp_path / "state/ipam").rglob("10.*"))
-    assert {name for name in _census() - before if node_id in name or name.startswith("veth")} == set()
-    tables = await process.run([shutil.which("nft", path=process.PATH), "list", "tables"], timeout=10)
-    assert node_id not in tables.stdout.decode()
-
-
-def _census() -> set[str]:
-    return {path.name for path in Path("/sys/class/net").iterdir()}
-
-
-async def pod(network: PodNetwork, ports: tuple[PortMapping, ...] = ()) -> tuple[str, Path, str]:
-    sandbox = ids.container_id()
-    pin = await network.create_namespace(sandbox)
-    attachment = await network.attach(sandbox, name="p", namespace="default", uid=ids.uid(), ports=ports)
-    return sandbox, pin, attachment.ips[0]
-
-
-async def inside(pin: Path, *command: str) -> process.Result:
-    return await process.run(["/usr/bin/nsenter", f"--net={pin}", *command], timeout=20)
 
 
 async def test_two_pods_reach_each_other_the_gateway_and_themselves(network, node_id, number):
@@ -107,36 +52,6 @@ async def test_stray_leases_are_given_back(network, tmp_path, node_id):
     await network.setup()
     assert not stray.exists()
     assert (leases / address).exists()
-
-
-async def test_host_ports_reach_the_pod_and_are_taken_back(network):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    sandbox, pin, _ = await pod(network, (PortMapping(port, 8080),))
-    server = process.spawn(["/usr/bin/nsenter", f"--net={pin}", "/bin/busybox", "nc", "-l", "-p", "8080", "-e", "/bin/echo", "hello"])
-    try:
-        assert await _fetch(port) == b"hello\n"
-    finally:
-        await server.aclose()
-    await network.detach(sandbox)
-    with pytest.raises(OSError):
-        await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 3)
-
-
-async def _fetch(port: int) -> bytes:
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-                continue
-            data = await reader.read()
-            writer.close()
-            await writer.wait_closed()
-            if data:
-                return data
 
 
 async def test_the_namespace_is_made_once_and_is_not_the_daemons(network):

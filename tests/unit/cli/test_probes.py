@@ -18,7 +18,7 @@ GOOD = {
     "usr/share/containers/seccomp.json": "{}",
     "sys/kernel/security/lsm": "capability,apparmor\n",
     **{f"proc/self/ns/{name}": "" for name in ("cgroup", "ipc", "mnt", "net", "pid", "uts")},
-    **{f"usr/lib/cni/{name}": "" for name in ("bridge", "host-local", "loopback", "portmap")},
+    **{f"usr/lib/cni/{name}": "" for name in ("bridge", "host-local")},
 }
 
 
@@ -106,10 +106,10 @@ def test_the_three_layouts_of_cgroups(tmp_path: Path) -> None:
 
 def test_missing_plugins_are_named(tmp_path: Path) -> None:
     host = machine(tmp_path)
-    (tmp_path / "usr/lib/cni/portmap").unlink()
+    (tmp_path / "usr/lib/cni/host-local").unlink()
     (found,) = tools.plugins(host)
     assert found.level == "fail"
-    assert "portmap" in found.found
+    assert "host-local" in found.found
 
 
 def test_no_registry_is_a_warning_with_a_way_around(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import pytest
 
 from polong.cni import config, nftables
-from polong.cni.types import PortMapping
 from polong.kit.errors import Invalid
 
 
@@ -32,19 +31,9 @@ def test_bad_ranges(cidr, tmp_path):
         config.plan("a", cidr, tmp_path)
 
 
-def test_portmap_only_for_host_ports(network):
-    assert [plugin["type"] for plugin in config.chain(network, ())] == ["bridge"]
-    bridge, portmap = config.chain(network, (PortMapping(8080, 80, "TCP", "127.0.0.1"),))
-    assert (bridge["ipMasq"], bridge["isGateway"], bridge["hairpinMode"]) == (False, True, True)
-    assert portmap["runtimeConfig"]["portMappings"] == [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1"}]
-
-
-@pytest.mark.parametrize(
-    "port", [PortMapping(0, 80), PortMapping(80, 70000), PortMapping(80, 80, "icmp"), PortMapping(80, 80, "tcp", "nowhere")]
-)
-def test_bad_ports(network, port):
-    with pytest.raises(Invalid):
-        config.chain(network, (port,))
+def test_the_chain_is_the_bridge_alone(network):
+    (bridge,) = config.chain(network)
+    assert (bridge["type"], bridge["ipMasq"], bridge["isGateway"], bridge["hairpinMode"]) == ("bridge", False, True, True)
 
 
 def test_arguments_cannot_be_forged():

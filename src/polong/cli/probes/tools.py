@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from polong.cli.probes.host import Finding, Host
 
 PLUGIN_DIRS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
-_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
+_PLUGINS = ("bridge", "host-local")
 _PROFILES = ("/usr/share/containers/seccomp.json", "/etc/containers/seccomp.json")
 
 # First releases without published ways out of a container through working directory, descriptors or masked paths.
