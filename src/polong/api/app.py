@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from polong import __version__
-from polong.api import administration, auth, discovery, negotiate, openapi_v2, paths, podlog, podstreams, status
+from polong.api import administration, auth, discovery, negotiate, openapi_v2, paths, podlog, podstreams, processes, status
 from polong.api.namespace_lifecycle import Lifecycle
 from polong.api.negotiate import Form
 from polong.api.objectstore import ObjectStore
@@ -96,7 +96,7 @@ class Service:
         verb = paths.verb(request.method, target, query)
         self._authorize(request, verb or request.method.lower(), target)
         if (target.group, target.version) == discovery.POLONG:
-            return await self._own(request, target)
+            return await self._own(request, target, query)
         return await self._resource(request, target, verb, query)
 
     async def stream(self, request: Request) -> podstreams.StreamTarget | None:
@@ -157,11 +157,11 @@ class Service:
         pod, _ = await self._store.get(kind, target.namespace, target.name)
         return pod
 
-    async def _own(self, request: Request, target: Target) -> Response:
-        if target.resource == "pods" and target.subresource == "processes" and target.namespace:
-            if request.method not in ("GET", "HEAD"):
-                raise status.method_not_allowed()
-            return Response(200, await self.require_node().processes(await self._pod(target)))
+    async def _own(self, request: Request, target: Target, query: Mapping[str, str]) -> Response:
+        if target.resource == "pods" and target.subresource in processes.SUBRESOURCES and target.namespace:
+            return await processes.handle(request, target, query, self.require_node(), lambda: self._pod(target))
+        if target.resource == processes.HOST and target.name and not target.namespace and not target.subresource:
+            return await processes.handle_host(request, target.name, query, self.require_node())
         if target.resource in administration.RESOURCES and not target.name and not target.namespace:
             return await administration.handle(request, target.resource, request.query, self.images)
         raise status.no_such_path()

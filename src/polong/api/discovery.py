@@ -47,12 +47,15 @@ class Row:
 
 # Polong's own group: processes of a Pod, and the image store of the node.
 _OWN = (
+    Row("hostprocesses", "hostprocess", False, (*POLONG, "HostProcess"), ("get",)),
     Row("imageexports", "imageexport", False, (*POLONG, "ImageExport"), ("get",)),
     Row("imageimports", "imageimport", False, (*POLONG, "ImageImport"), ("create",)),
     Row("imageprunes", "imageprune", False, (*POLONG, "ImagePrune"), ("create",)),
     Row("imagepulls", "imagepull", False, (*POLONG, "ImagePull"), ("create",)),
     Row("images", "image", False, (*POLONG, "Image"), ("deletecollection", "list")),
-    Row("pods/processes", "", True, (*POLONG, "ProcessList"), ("get",)),
+    Row("pods/processes", "", True, (*POLONG, "ProcessList"), ("get", "watch")),
+    Row("pods/restart", "", True, (*POLONG, "Restart"), ("create",)),
+    Row("pods/signal", "", True, (*POLONG, "Signal"), ("create",)),
 )
 
 

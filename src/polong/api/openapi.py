@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from polong.api import openapi_polong
 from polong.api.resources.kind import Kind
 from polong.api.resources.registry import Registry
 from polong.objects import schema
@@ -122,7 +123,8 @@ class OpenApi:
         self._documents: dict[str, tuple[bytes, str]] = {}
 
     def _names(self) -> dict[str, tuple[str, str]]:
-        return {f"apis/{group}/{version}" if group else f"api/{version}": (group, version) for group, version in self._registry.groups}
+        served = {f"apis/{group}/{version}" if group else f"api/{version}": (group, version) for group, version in self._registry.groups}
+        return {**served, openapi_polong.NAME: ("polong.dev", "v1alpha1")}
 
     def index(self) -> Json:
         paths = {}
@@ -138,7 +140,8 @@ class OpenApi:
             group_version = self._names().get(name)
             if group_version is None:
                 return None
-            data = msgspec.json.encode(self._make(*group_version))
+            own = name == openapi_polong.NAME
+            data = msgspec.json.encode(openapi_polong.document(self._version) if own else self._make(*group_version))
             self._documents[name] = (data, hashlib.sha256(data).hexdigest()[:32].upper())
         return self._documents[name]
 

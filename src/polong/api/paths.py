@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+# Subresources that are watched under the name of their object.
+_WATCHED = frozenset({"processes"})
 NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 
 
@@ -51,7 +53,7 @@ def _resource(group: str, version: str, rest: list[str]) -> Target | None:
 def verb(method: str, target: Target, query: Mapping[str, str]) -> str:
     """get, list, watch, create, update, patch, delete, deletecollection; empty for other methods."""
     if method in ("GET", "HEAD"):
-        if target.name and not target.subresource and is_true(query.get("watch", "")):
+        if target.name and target.subresource in ("", *_WATCHED) and is_true(query.get("watch", "")):
             return "watch"
         if target.name:
             return "get"

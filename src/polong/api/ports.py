@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from polong.kit.stdio import Stdio
 from polong.objects.podlogs import PodLogOptions
+from polong.objects.podsignal import SignalOptions
 
 Json = dict[str, Any]
 
@@ -27,16 +28,35 @@ class Node(Protocol):
         """Log text in pieces. BadRequest (before the first piece) while the container has not started."""
         ...
 
-    async def processes(self, pod: Json) -> Json:
+    async def processes(self, pod: Json, *, full: bool = False) -> Json:
         """A `ProcessList` of polong.dev/v1alpha1 for the Pod: `items` of
 
-        {container, containerID, pid, hostPID, parentHostPID, pidNamespace, uid, user, state, cpuSeconds, rssBytes, name, command,
-        startTime, executed, orphan, zombie}
+        {container, containerID, role, pid, hostPID, parentPID, parentHostPID, pidNamespace, uid, gid, user, state, cpuSeconds, rssBytes,
+        threads, name, command, startTime, startTicks, executed, orphan, zombie}
+
+        and with `full` also {cgroup, pids, groups, capabilities, noNewPrivileges, seccomp, dumpable, userNamespace, pssBytes, swapBytes,
+        openFiles}; `vanished` holds {container, hostPID} of those that ended while they were read. `role` is pause, main, child, exec or
+        orphan; hostPID and startTicks together name a process for ever.
 
         `container` is "" for the sandbox's /pause; `pid` is the PID inside the Pod's or container's namespace; `parentHostPID` 0 where the
         parent is not of the Pod; `pidNamespace` groups processes into trees; `user` is the name in that container's /etc/passwd or "";
         `state` is one letter of /proc/PID/stat; `command` a list of arguments ([] for kernel-hidden or zombie: show `name`); `executed`
         came by exec, `orphan` was adopted by /pause (or the container's PID 1)."""
+        ...
+
+    async def signal(self, pod: Json, options: SignalOptions, user: str = "") -> Json:
+        """A `Signal`: {signal, dryRun, receivers: [{container, containerID, role, pid, hostPID, name, command, user, outcome}]};
+        `outcome` is "sent", "would be sent" (dry run), "vanished" or "refused: why". Recorded as Event Signaled."""
+        ...
+
+    async def restart(self, pod: Json, container: str, user: str = "") -> Json:
+        """A `Restart`: {container, containerID, restartCount} of the instance that is now on its way out. FailedPrecondition where the
+        restart policy forbids it, or there is nothing to restart."""
+        ...
+
+    async def owner(self, pid: int, cgroup: str = "") -> Json:
+        """A `HostProcess`: {hostPID, name, command, cgroup, ended, pod?: {name, namespace, uid}, container?, containerID?, role?, pid?,
+        process?}, without `pod` where it belongs to none of this node. `cgroup` names the place of one that has ended. NotFound."""
         ...
 
 

@@ -26,6 +26,7 @@ from polong.kubelet.ports import Api, ImageService, RuntimeService
 from polong.kubelet.reports import Reports
 from polong.kubelet.resources import Machine
 from polong.kubelet.streams import NodeStreams
+from polong.kubelet.streams.processes import PodProcesses
 from polong.kubelet.volumes import Volumes
 from polong.kubelet.worker import Parts, Worker, orphan
 from polong.objects import pod as pods
@@ -69,7 +70,8 @@ class Kubelet:
         self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips)
         self._node = NodeStatus(config, found, api, runtime, images, self._recorder, self._clock)
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
-        self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock)
+        processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent)
+        self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes)
         self._workers: dict[str, Worker] = {}
         self._held: set[str] = set()
         self._gone: set[str] = set()
@@ -154,6 +156,13 @@ class Kubelet:
         if worker is not None and not worker.vanished:
             # Echoes of its last statuses are still on their way, until the watch tells that it is deleted.
             self._gone.add(uid)
+
+    def _restart(self, uid: str, container: str, container_id: str) -> bool:
+        worker = self._workers.get(uid)
+        if worker is None or worker.vanished:
+            return False
+        worker.restart(container, container_id)
+        return True
 
     # --- the runtime tells -------------------------------------------------------------------------------------------------------
 

@@ -81,7 +81,8 @@ class Memory:
 
     `backoffs` by container name and spec hash, `ended` by container id, `retries` by container name (not before, after a failed
     start), `refused` the containers whose only start failed, `restarts` the restart counts of containers that the runtime has no record
-    of any more; `ending` that the Pod is to go; `over` that its phase is terminal.
+    of any more; `requested` the ids of instances that somebody wants replaced now, back-off or not;
+    `ending` that the Pod is to go; `over` that its phase is terminal.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Memory:
     retries: Mapping[str, float] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
     restarts: Mapping[str, int] = field(default_factory=dict)
+    requested: frozenset[str] = frozenset()
     sandbox_retry: float = 0.0
     ending: bool = False
     over: bool = False
@@ -174,6 +176,8 @@ def _wanted(container: Json, seen: Observation, memory: Memory, policy: str) -> 
         return True
     if policy == "Never":
         return False
+    if latest.id in memory.requested:
+        return True
     return policy != "OnFailure" or latest.exit_code != 0
 
 
@@ -190,7 +194,7 @@ def _containers(pod: Json, seen: Observation, memory: Memory, now: float) -> Pla
     for container in pods.containers(pod):
         name = container["name"]
         instances = [each for each in seen.containers if each.name == name]
-        if misfits := _misfits(pod, container, instances, sandbox.id):
+        if misfits := _misfits(pod, container, instances, sandbox.id, memory):
             kills += misfits
             kept += 1
             continue
@@ -215,7 +219,7 @@ def _containers(pod: Json, seen: Observation, memory: Memory, now: float) -> Pla
     return Plan(tuple(stage for stage in stages if stage), waits, min(wakes, default=None))
 
 
-def _misfits(pod: Json, container: Json, instances: list[Container], sandbox_id: str) -> list[Action]:
+def _misfits(pod: Json, container: Json, instances: list[Container], sandbox_id: str, memory: Memory) -> list[Action]:
     """Live instances that must go first: of an older spec, of another sandbox, superseded, or in a state that nobody knows."""
     wanted = container_hash(container)
     kills: list[Action] = []
@@ -226,12 +230,14 @@ def _misfits(pod: Json, container: Json, instances: list[Container], sandbox_id:
             kills.append(_kill(pod, each))
         elif each.spec_hash and each.spec_hash != wanted:
             kills.append(_kill(pod, each, f"Container {each.name} definition changed, will be restarted"))
+        elif each.id in memory.requested and pods.restart_policy(pod) != "Never":
+            kills.append(_kill(pod, each, f"Container {each.name} is restarted on request"))
     return kills
 
 
 def _ready_at(container: Json, latest: Container | None, memory: Memory) -> tuple[float, Wait | None]:
     retry = memory.retries.get(container["name"], 0.0)
-    if latest is None or latest.state != "exited":
+    if latest is None or latest.state != "exited" or latest.id in memory.requested:
         return retry, None
     entry = memory.backoffs.get(backoff_key(container))
     ended = memory.ended.get(latest.id, 0.0)

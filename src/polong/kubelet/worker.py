@@ -75,6 +75,7 @@ class _Past:
     notes: dict[str, str] = field(default_factory=dict)
     problems: dict[str, Any] = field(default_factory=dict)
     announced: dict[str, float] = field(default_factory=dict)
+    requested: set[str] = field(default_factory=set)
     sandbox_retry: float = 0.0
     sandbox_failures: int = 0
     adopted: bool = False
@@ -141,6 +142,13 @@ class Worker:
         metadata["deletionGracePeriodSeconds"] = VANISHED_GRACE if asked is None else max(min(int(asked), VANISHED_GRACE), 1)
         self._pod = {**self._pod, "metadata": metadata}
         self._interrupt()
+        self._poked.set()
+
+    def restart(self, container: str, container_id: str) -> None:
+        """That instance is to go, and another to take its place, now: no back-off, and none for it later."""
+        self._past.requested.add(container_id)
+        self._past.retries.pop(container, None)
+        self._changed = True
         self._poked.set()
 
     def poke(self) -> None:
@@ -261,6 +269,7 @@ class Worker:
         for container_id in gone:
             past.ended.pop(container_id, None)
             past.notes.pop(container_id, None)
+            past.requested.discard(container_id)
 
     def _memory(self, pod: Json, seen: Observation) -> Memory:
         past = self._past
@@ -271,6 +280,7 @@ class Worker:
             refused=frozenset(name for name, problem in past.problems.items() if problem.final),
             restarts=known_restarts({**pod, "status": self._status}, seen),
             sandbox_retry=past.sandbox_retry,
+            requested=frozenset(past.requested),
             ending=self._ending,
             over=self._over,
         )
@@ -353,7 +363,7 @@ class Worker:
         for each in starts:
             container = pods.find_container(pod, each.name)
             latest = seen.latest(each.name)
-            if each.restart and container is not None and latest is not None:
+            if each.restart and container is not None and latest is not None and latest.id not in past.requested:
                 key = backoff_key(container)
                 past.backoffs[key] = backoff.step(past.backoffs.get(key), past.ended.get(latest.id, now), now)
         outcomes = await self._parts.actions.start(pod, seen, starts, images)

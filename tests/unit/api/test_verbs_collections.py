@@ -279,7 +279,7 @@ async def test_discovery_is_consistent(api: Api) -> None:
 
 async def test_openapi_lists_field_validation_and_resolves(api: Api) -> None:
     _, index = await api("GET", "/openapi/v3")
-    assert set(index["paths"]) == {"api/v1", "apis/coordination.k8s.io/v1", "apis/events.k8s.io/v1"}
+    assert set(index["paths"]) == {"api/v1", "apis/coordination.k8s.io/v1", "apis/events.k8s.io/v1", "apis/polong.dev/v1alpha1"}
     for name in index["paths"]:
         _, document = await api("GET", f"/openapi/v3/{name}")
         schemas = document["components"]["schemas"]

@@ -11,7 +11,7 @@ from tests.unit.kubelet.doubles import UID, container, pod
 
 from polong.kit.errors import BadRequest, NotFound
 from polong.kit.stdio import Pipe, Stdio
-from polong.kubelet import streams
+from polong.kubelet.streams import processes
 from polong.objects.podlogs import PodLogOptions
 
 Json = dict[str, Any]
@@ -70,6 +70,6 @@ async def test_logs_of_what_has_not_started(bench: Bench) -> None:
 
 def test_verbose_information_becomes_a_group() -> None:
     info = json.dumps({"pid": 42, "runtimeSpec": {"linux": {"cgroupsPath": "/x/c1"}}})
-    group = streams._group("app", "c1", info)
+    group = processes.group("app", "c1", info)
     assert (group.pid, group.cgroup, group.container, group.id) == (42, "/x/c1", "app", "c1")
-    assert streams._group("", "s1", "").pid == 0
+    assert processes.group("", "s1", "").pid == 0

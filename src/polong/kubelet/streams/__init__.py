@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock
-from polong.kit.errors import BadRequest, Internal, NotFound
+from polong.kit.errors import BadRequest, NotFound
 from polong.kit.stdio import Stdio
 from polong.kubelet import containers, logs
-from polong.kubelet.host.processes import Group, Reader
-from polong.kubelet.host.processlist import process_list
 from polong.kubelet.observation import Container, Observation
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import RuntimeService
+from polong.kubelet.streams.processes import PodProcesses
 from polong.objects import pod as pods
 from polong.objects.podlogs import PodLogOptions
+from polong.objects.podsignal import SignalOptions
 
 Json = dict[str, Any]
 
-_READING = 10.0
-
 
 class NodeStreams:
-    def __init__(self, runtime: RuntimeService, pleg: Pleg, log_dir: Path, clock: Clock, reader: Reader | None = None) -> None:
+    def __init__(self, runtime: RuntimeService, pleg: Pleg, log_dir: Path, clock: Clock, processes: PodProcesses) -> None:
         self._runtime = runtime
         self._pleg = pleg
         self._log_dir = log_dir
         self._clock = clock
-        self._reader = reader or Reader()
+        self._processes = processes
 
     # --- exec, attach, port-forward ----------------------------------------------------------------------------------------------
 
@@ -98,39 +94,17 @@ class NodeStreams:
 
     # --- processes ---------------------------------------------------------------------------------------------------------------
 
-    async def processes(self, pod: Json) -> Json:
-        """The ProcessList of the Pod; empty where nothing of it runs."""
-        seen = await self._pleg.observe(pods.uid(pod))
-        groups = await self._groups(pod, seen)
-        async with asyncio.timeout(_READING):
-            return await asyncio.to_thread(process_list, pod, groups, self._reader)
+    async def processes(self, pod: Json, *, full: bool = False) -> Json:
+        return await self._processes.listing(pod, full=full)
 
-    async def _groups(self, pod: Json, seen: Observation) -> list[Group]:
-        """The sandbox first, then the containers in the order of the spec."""
-        groups = []
-        sandbox = seen.sandbox()
-        if sandbox is not None and sandbox.ready:
-            answer = await self._runtime.pod_sandbox_status(v1.PodSandboxStatusRequest(pod_sandbox_id=sandbox.id, verbose=True))
-            groups.append(_group("", sandbox.id, answer.info.get("info", "")))
-        order = {each["name"]: place for place, each in enumerate(pods.containers(pod))}
-        for each in sorted(seen.alive(), key=lambda each: order.get(each.name, len(order))):
-            try:
-                status = await self._runtime.container_status(v1.ContainerStatusRequest(container_id=each.id, verbose=True))
-            except NotFound:
-                continue
-            groups.append(_group(each.name, each.id, status.info.get("info", "")))
-        return groups
+    async def signal(self, pod: Json, options: SignalOptions, user: str = "") -> Json:
+        return await self._processes.signal(pod, options, user)
 
+    async def restart(self, pod: Json, container: str, user: str = "") -> Json:
+        return await self._processes.restart(pod, container, user)
 
-def _group(container: str, identity: str, info: str) -> Group:
-    """From the verbose info of CRI: a JSON object with `pid` and `runtimeSpec`."""
-    try:
-        known = json.loads(info) if info else {}
-        spec = known.get("runtimeSpec") or {}
-        cgroup = (spec.get("linux") or {}).get("cgroupsPath") or ""
-        return Group(container, identity, cgroup, int(known.get("pid") or 0))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise Internal(f"the runtime's information about {container or 'the sandbox'} cannot be understood: {error}") from error
+    async def owner(self, pid: int, cgroup: str = "") -> Json:
+        return await self._processes.owner(pid, cgroup)
 
 
 def _instance(pod: Json, container: str, options: PodLogOptions, seen: Observation) -> Container:
