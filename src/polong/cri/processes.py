@@ -8,15 +8,18 @@ from polong.cri.engine import Engine
 from polong.cri.ports import ExecProcess
 from polong.cri.table import Container
 from polong.kit.errors import Invalid
+from polong.kit.stdio import TerminalSize
 from polong.oci import bundle
 from polong.oci.spec import process as process_spec
 
 
-async def start(engine: Engine, container: Container, command: Sequence[str], *, terminal: bool, stdin: bool) -> ExecProcess:
-    """FailedPrecondition with the runtime's own words where the command cannot be started."""
+async def start(
+    engine: Engine, container: Container, command: Sequence[str], *, terminal: bool, stdin: bool, size: TerminalSize | None = None
+) -> ExecProcess:
+    """`size` is the terminal's from its start on. FailedPrecondition with the runtime's own words where the command cannot be started."""
     if not command:
         raise Invalid("exec needs a command")
     config = bundle.read(engine.settings.container_dir(container.id))
-    document = process_spec.for_exec(config, command, terminal=terminal)
+    document = process_spec.for_exec(config, command, terminal=terminal, size=size)
     runtime = engine.handler(container.record.handler).runtime
     return await runtime.exec(container.id, document, stdin=stdin, cgroup=container.record.cgroup)

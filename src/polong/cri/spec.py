@@ -14,6 +14,7 @@ from polong.criapi.wire import v1
 from polong.kit.errors import FailedPrecondition, Invalid, Unsupported
 from polong.oci.spec import capabilities
 from polong.oci.spec.model import NODE, ContainerSpec, Device, Host, Json, Mount, Namespaces, Resources, SandboxSpec, User
+from polong.oci.vet import RUNTIME_DEVICES
 
 _REASON = "CreateContainerError"
 _PROPAGATION = {
@@ -21,10 +22,6 @@ _PROPAGATION = {
     v1.PROPAGATION_HOST_TO_CONTAINER: "rslave",
     v1.PROPAGATION_BIDIRECTIONAL: "rshared",
 }
-# What the runtime itself makes on the fresh /dev: a mount there would swap a mask's or a terminal's device for something else.
-# Other names below /dev are free: Kubernetes puts termination messages there.
-_RUNTIME_NAMES = ("console", "fd", "full", "null", "ptmx", "pts", "random", "stderr", "stdin", "stdout", "tty", "urandom", "zero")
-_OF_DEV = tuple(f"/dev/{name}" for name in _RUNTIME_NAMES)
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ def checked_destination(path: str, *, privileged: bool) -> str:
     normal = _normal(path if path.startswith("/") else f"/{path}")
     forbidden = normal == "/" or _below(normal, "/proc")
     forbidden = forbidden or (not privileged and _below(normal, "/sys"))
-    forbidden = forbidden or (not privileged and (normal == "/dev" or any(_below(normal, each) for each in _OF_DEV)))
+    forbidden = forbidden or (not privileged and (normal == "/dev" or any(_below(normal, each) for each in RUNTIME_DEVICES)))
     if forbidden:
         raise Invalid(f"cannot mount at {normal}: the place belongs to the kernel's own file systems", reason=_REASON)
     return normal

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from polong.kit.stdio import Reader, TerminalSize, Writer
+from polong.kit.tasks import Tasks
 
 
 class _ByteReader(Protocol):
@@ -48,11 +49,29 @@ async def collect(source: _ByteReader, limit: int) -> bytes:
     return bytes(kept)
 
 
-async def follow(sizes: AsyncIterator[TerminalSize], resize: Callable[[TerminalSize], None]) -> None:
-    """Apply each new size; a terminal that is gone takes none."""
-    async for size in sizes:
-        with contextlib.suppress(OSError):
-            resize(size)
+class Sizes:
+    """A client's terminal sizes. The first can be waited for, without losing it when it comes later; `follow` applies them all."""
+
+    def __init__(self, sizes: AsyncIterator[TerminalSize], tasks: Tasks) -> None:
+        self._sizes = sizes
+        self._first = tasks.start(_next(sizes), "first size")
+
+    async def first(self, seconds: float) -> TerminalSize | None:
+        """None where none came within `seconds`."""
+        await asyncio.wait([self._first], timeout=seconds)
+        return self._first.result() if self._first.done() else None
+
+    async def follow(self, resize: Callable[[TerminalSize], None]) -> None:
+        """Until the client sends no more. A terminal that is gone takes none."""
+        size = await self._first
+        while size is not None:
+            with contextlib.suppress(OSError):
+                resize(size)
+            size = await _next(self._sizes)
+
+
+async def _next(sizes: AsyncIterator[TerminalSize]) -> TerminalSize | None:
+    return await anext(sizes, None)
 
 
 async def within(seconds: float, *waits: asyncio.Task[None]) -> None:

@@ -18,8 +18,10 @@ Json = dict[str, Any]
 _REASON = "CreateContainerError"
 _PLACES = ("dev", "dev/pts", "dev/shm", "dev/mqueue", "proc", "sys", "sys/fs", "sys/fs/cgroup", "etc", "run", "tmp")
 _KERNEL = ("/proc", "/sys", "/dev")
-# Below /dev a Pod may have shared memory, message queues and Kubernetes' default termination log; all else is the runtime's.
-_ALLOWED = ("/dev/shm", "/dev/mqueue", "/dev/termination-log")
+# What the runtime itself makes on the fresh /dev: a mount there would swap a mask's or a terminal's device for something else.
+# Other names below /dev are free: Kubernetes puts shared memory, message queues and termination messages there.
+_MADE = ("console", "core", "fd", "full", "null", "ptmx", "pts", "random", "stderr", "stdin", "stdout", "tty", "urandom", "zero")
+RUNTIME_DEVICES = tuple(f"/dev/{name}" for name in _MADE)
 
 
 def rootfs(root: Path, config: Json) -> None:
@@ -75,14 +77,17 @@ def _working_directory(top: paths.Root, cwd: str) -> None:
 
 
 def destination(top: paths.Root, path: str, *, privileged: bool) -> str:
-    """Where a mount will really land. Invalid where that is the root, /proc, /sys, /dev or below (but for the named exceptions)."""
+    """Where a mount will really land. Invalid where that is the root, /proc, /sys or below, /dev, or what the
+    runtime makes there."""
     if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
         raise Invalid(f"mount path {path!r} must be absolute and without '..'", reason=_REASON)
     resolved = _resolve(top, path, "mount path")
     if resolved == "/":
         raise Invalid(f"mount path {path!r} is the root of the container", reason=_REASON)
     for kernel in _KERNEL:
-        if not _below(resolved, kernel) or any(_below(resolved, allowed) for allowed in _ALLOWED):
+        if not _below(resolved, kernel):
+            continue
+        if kernel == "/dev" and resolved != "/dev" and not any(_below(resolved, made) for made in RUNTIME_DEVICES):
             continue
         # A privileged container has the host's devices and sysfs anyway; /proc never carries anything but procfs.
         if privileged and kernel != "/proc":

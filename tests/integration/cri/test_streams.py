@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from polong.criapi.wire import v1
 from polong.kit.errors import DeadlineExceeded, FailedPrecondition, Unavailable
-from polong.kit.stdio import Pipe, Stdio
+from polong.kit.stdio import Pipe, Stdio, TerminalSize
 from polong.kit.tasks import Tasks
 from polong.linux import proc
 
@@ -33,6 +34,30 @@ async def test_exec_sync(node: Any) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (4, b"out\n", b"err\n")
     with pytest.raises(FailedPrecondition, match="nosuch"):
         await node.exec(container, "/bin/nosuch")
+
+
+async def sees_its_size(node: Any, *command: str) -> None:
+    container = await node.started(await node.run(), "sleep", "1000")
+
+    async def sizes() -> AsyncIterator[TerminalSize]:
+        # As over a network: after the request, in a message of its own.
+        await asyncio.sleep(0.02)
+        yield TerminalSize(117, 43)
+
+    for _ in range(10):
+        output = Pipe()
+        asked = v1.ExecRequest(container_id=container, cmd=command, tty=True, stdout=True)
+        assert await node.service.exec(asked, Stdio(stdout=output, resize=sizes(), tty=True)) == 0
+        assert await output.read() == b"43 117\r\n"
+
+
+async def test_a_short_command_sees_the_size_of_its_terminal(node: Any) -> None:
+    """crun 1.8 can be told the size only once it has opened the terminal: a shell between them takes the millisecond that it needs."""
+    await sees_its_size(node, "sh", "-c", "busybox stty size; true")
+
+
+async def test_under_runc_even_the_shortest_command_sees_it(runc_node: Any) -> None:
+    await sees_its_size(runc_node, "busybox", "stty", "size")
 
 
 async def test_exec_sync_that_is_late_is_killed(node: Any) -> None:
@@ -98,7 +123,7 @@ async def test_exec_with_a_terminal(node: Any) -> None:
 async def test_a_client_that_leaves_leaves_nothing_behind(node: Any) -> None:
     sandbox = await node.run()
     container = await node.started(sandbox, "sleep", "1000")
-    for _ in range(3):
+    for _ in range(10):
         tasks = Tasks("test")
         request = v1.ExecRequest(container_id=container, cmd=["cat"], stdin=True, stdout=True)
         _ = tasks.start(node.service.exec(request, Stdio(Pipe(), Pipe())), "exec")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from polong.cri import spec
 from polong.kit.errors import Invalid
 from polong.oci import vet
 
@@ -24,7 +25,12 @@ def config(*destinations: str, cwd: str = "/", masked: bool = True) -> dict:
 
 
 def test_a_plain_one_passes(root):
-    vet.rootfs(root, config("/data", "/data/new/deep", "/dev/shm", "/dev/termination-log", "/etc/hosts", cwd="/data/later"))
+    vet.rootfs(
+        root,
+        config(
+            "/data", "/data/new/deep", "/dev/shm", "/dev/termination-log", "/dev/termination-custom-log", "/etc/hosts", cwd="/data/later"
+        ),
+    )
 
 
 @pytest.mark.parametrize("place", ["dev", "proc", "sys", "etc", "run", "tmp", "dev/pts", "dev/shm", "dev/mqueue"])
@@ -60,6 +66,9 @@ def test_files_at_the_runtimes_places_are_refused(root):
         "/dev",
         "/dev/pts",
         "/dev/null",
+        "/dev/fd",
+        "/dev/core",
+        "/dev//console/",
         "relative",
         "/a\0b",
     ],
@@ -90,3 +99,16 @@ def test_working_directories_in_the_kernel_are_refused(root, cwd):
     (root / "link").symlink_to("/proc/self/fd/3")
     with pytest.raises(Invalid):
         vet.rootfs(root, config(cwd=cwd))
+
+
+def test_what_the_builder_accepts_below_dev_is_what_vetting_accepts(root):
+    for name in ("termination-log", "termination-custom-log", "shm", "mqueue", "console", "null", "pts", "core", "fd", "stdin"):
+        path = f"/dev/{name}"
+        answers = []
+        for check in (lambda: spec.checked_destination(path, privileged=False), lambda: vet.rootfs(root, config(path))):  # noqa: B023
+            try:
+                check()
+                answers.append(True)
+            except Invalid:
+                answers.append(False)
+        assert answers[0] == answers[1], path

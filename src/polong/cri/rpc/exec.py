@@ -15,6 +15,8 @@ from polong.kit.tasks import Tasks
 
 # After the command has ended: what it wrote is in the pipes, only a child left behind can keep them open.
 _DRAIN = 5.0
+# A client that has a terminal tells its size at once, in a message of its own; a short command asks for it at once, too.
+_FIRST_SIZE = 0.1
 # After the client has left: it got EOF or SIGHUP and may still tidy up.
 _AFTER_CLIENT = 2.0
 
@@ -23,15 +25,24 @@ async def exec(engine: Engine, request: v1.ExecRequest, stdio: Stdio) -> int:  #
     """The exit code, once the output was written to the client."""
     _check(request)
     container = engine.table.running(request.container_id)
-    process = await processes.start(engine, container, list(request.cmd), terminal=request.tty, stdin=request.stdin)
     streams = Tasks(f"exec in {container.id[:12]}")
+    sizes = streaming.Sizes(stdio.resize, streams) if stdio.resize is not None and request.tty else None
+    try:
+        size = await sizes.first(_FIRST_SIZE) if sizes else None
+        process = await processes.start(engine, container, list(request.cmd), terminal=request.tty, stdin=request.stdin, size=size)
+    except BaseException:
+        await streams.aclose()
+        raise
     ended = False
     try:
+        if size is not None:
+            # crun 1.8 does not heed the document's size.
+            process.resize(size)
         outputs = _outputs(streams, request, process, stdio)
         if stdio.stdin is not None and process.stdin is not None:
             _ = streams.start(streaming.copy_then_close(stdio.stdin, process.stdin), "stdin")
-        if stdio.resize is not None and request.tty:
-            _ = streams.start(streaming.follow(stdio.resize, process.resize), "resize")
+        if sizes is not None:
+            _ = streams.start(sizes.follow(process.resize), "resize")
         code = await process.wait()
         ended = True
         await streaming.within(_DRAIN, *outputs)

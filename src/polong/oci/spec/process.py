@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from polong.kit.errors import Invalid
+from polong.kit.stdio import TerminalSize
 from polong.oci.spec import capabilities
 from polong.oci.spec.model import ContainerSpec, Host, Json, User
 
 _MAX_ID = 2**31 - 1
+_MAX_SIZE = 2**16 - 1
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -33,12 +35,16 @@ def section(spec: ContainerSpec, host: Host) -> Json:
     return result
 
 
-def for_exec(config: Json, args: Sequence[str], *, terminal: bool) -> Json:
+def for_exec(config: Json, args: Sequence[str], *, terminal: bool, size: TerminalSize | None = None) -> Json:
     """The process object of an exec in the container whose config.json is `config`: same user, capabilities, directory."""
     _check(args, (), "/", User())
     inherited = {key: value for key, value in config["process"].items() if key not in {"args", "terminal", "consoleSize", "env"}}
     environment = _environment(tuple(config["process"].get("env", ())), terminal=terminal)
-    return {**inherited, "args": list(args), "terminal": terminal, "env": environment}
+    result = {**inherited, "args": list(args), "terminal": terminal, "env": environment}
+    if terminal and size is not None:
+        # crun's numbers are 16 bits wide, and a size beyond them is no terminal's.
+        result["consoleSize"] = {"height": min(max(size.height, 0), _MAX_SIZE), "width": min(max(size.width, 0), _MAX_SIZE)}
+    return result
 
 
 def _environment(env: Sequence[str], *, terminal: bool) -> list[str]:

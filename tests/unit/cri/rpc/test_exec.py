@@ -48,10 +48,44 @@ async def test_a_terminal_is_resized(node: Any) -> None:
     stdio = Stdio(stdout=Pipe(), resize=sizes())
     call = asyncio.get_running_loop().create_task(node.service.exec(request(container, stdout=True, tty=True), stdio))
     process = await started(node)
-    await node.until(lambda: len(process.sizes) == 2)
+    await node.until(lambda: process.sizes[-1:] == [TerminalSize(100, 30)])
     await process.finish(0)
     assert await call == 0
     assert process.document["terminal"] is True
+
+
+async def test_the_first_size_is_there_from_the_start(node: Any) -> None:
+    container = await node.started(await node.run())
+
+    async def sizes() -> AsyncIterator[TerminalSize]:
+        await asyncio.sleep(0.01)
+        yield TerminalSize(80, 25)
+
+    stdio = Stdio(stdout=Pipe(), resize=sizes())
+    call = asyncio.get_running_loop().create_task(node.service.exec(request(container, stdout=True, tty=True), stdio))
+    process = await started(node)
+    assert process.document["consoleSize"] == {"width": 80, "height": 25}
+    await process.finish(0)
+    assert await call == 0
+
+
+async def test_a_client_without_size_does_not_hold_the_start_up_and_may_tell_it_later(node: Any) -> None:
+    container = await node.started(await node.run())
+    told = asyncio.Event()
+
+    async def sizes() -> AsyncIterator[TerminalSize]:
+        await told.wait()
+        yield TerminalSize(70000, -1)
+        yield TerminalSize(90, 20)
+
+    stdio = Stdio(stdout=Pipe(), resize=sizes())
+    call = asyncio.get_running_loop().create_task(node.service.exec(request(container, stdout=True, tty=True), stdio))
+    process = await started(node)
+    assert "consoleSize" not in process.document
+    told.set()
+    await node.until(lambda: len(process.sizes) == 2)
+    await process.finish(0)
+    assert await call == 0
 
 
 async def test_a_client_that_leaves_takes_its_process_along(node: Any) -> None:
