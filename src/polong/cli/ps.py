@@ -1,4 +1,4 @@
-"""`ps POD`: every process of the Pod, as one tree a PID namespace."""
+"""`ps [POD]`: every process of a Pod, or of many, as one tree a PID namespace."""
 
 from __future__ import annotations
 
@@ -6,97 +6,75 @@ import asyncio
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from polong.cli import output, pods
+from polong.cli import output, processes
 from polong.cli.api import Api
 from polong.cli.errors import Failure
 from polong.cli.flags import api_options, command, flag
+from polong.cli.processes import Wanted
 from polong.cli.ps_tree import render
 from polong.cli.target import Target
 
 Json = dict[str, Any]
 
-_GROUP = "/apis/polong.dev/v1alpha1"
-
 _EXAMPLES = """
 polong ps nginx
-polong ps nginx -c shell -w
-polong ps nginx -o json
+polong ps nginx -c shell -o wide
+polong ps -A
+polong ps -l app=web -o custom-columns=POD:.pod,PID:.pid,CAPS:.capabilities.effective
 """
 
 _HELP = "Show every process of a Pod as a tree: whose it is, its PIDs inside and outside, its state."
 
 
 @command("ps", help=_HELP, examples=_EXAMPLES)
-@click.argument("pod")
-@click.option("-c", "--container", metavar="NAME", help="Only processes of one container.")
+@processes.choice
 @flag("-w", "--watch", help="Draw again as it changes.")
 @click.option("--interval", type=float, default=1.0, metavar="SECONDS", help="With -w: time between two looks.")
-@click.option("-o", "--output", "form", metavar="FORMAT", help="One of wide|json|yaml|jsonpath=.")
-@flag("--no-headers", help="No heading line.")
 @api_options
-def ps(target: Target, pod: str, container: str | None, watch: bool, interval: float, form: str | None, no_headers: bool) -> None:
-    chosen = output.parse(form)
-    if chosen.kind in {"name", "custom-columns"}:
-        raise Failure(f"ps has no output format {form!r}: use wide, json, yaml or jsonpath=")
+def ps(target: Target, watch: bool, interval: float, **flags: Any) -> None:  # noqa: ANN401
+    wish = processes.wanted(flags)
     if interval < 0.1:
         raise Failure("--interval must be at least 0.1 seconds")
-    shown = _Shown(chosen, container, not no_headers)
-    target.run(lambda api: _ps(api, pod, shown, interval if watch else 0.0))
+    target.run(lambda api: _ps(api, wish, interval if watch else 0.0))
 
 
-class _Shown:
-    """What of a ProcessList is printed, and how."""
-
-    def __init__(self, form: output.Format, container: str | None, headers: bool) -> None:
-        self._form = form
-        self._container = container
-        self._headers = headers
-
-    def check(self, pod: Json) -> None:
-        if self._container:
-            pods.choose(pod, self._container)
-
-    def text(self, listing: Json, width: int | None) -> str:
-        if self._container:
-            listing = {**listing, "items": [item for item in listing.get("items") or [] if item.get("container") == self._container]}
-        if not self._form.table:
-            return output.document(listing, self._form)
-        lines = render(listing.get("items") or [], wide=self._form.kind == "wide", headers=self._headers)
-        return "\n".join(line if width is None else line[:width] for line in lines) + "\n"
-
-    def stream(self, listing: Json) -> str:
-        """One look among several, for a reader that is no terminal."""
-        return json.dumps(listing) + "\n" if self._form.kind == "json" else self.text(listing, None) + "\n"
-
-
-async def _ps(api: Api, name: str, shown: _Shown, interval: float) -> None:
-    pod = await pods.find(api, name)
-    shown.check(pod)
-    path = f"{_GROUP}/namespaces/{api.namespace}/pods/{pod['metadata']['name']}/processes"
+async def _ps(api: Api, wish: Wanted, interval: float) -> None:
+    listings = await processes.fetch(api, wish)
     if not interval:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        output.emit(shown.text(await api.get(path), width))
+        _say_if_empty(listings, wish)
+        output.emit(_text(listings, wish, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
         return
-    if not sys.stdout.isatty():
-        while True:
-            output.emit(shown.stream(await api.get(path)))
-            await asyncio.sleep(interval)
-    await _live(api, path, shown, interval)
+    if sys.stdout.isatty():
+        from polong.cli.screen import live
+
+        async def draw(columns: int, _lines: int) -> Sequence[str]:
+            return _text(await processes.fetch(api, wish, quick=True), wish, columns).rstrip("\n").split("\n")
+
+        await live(draw, interval)
+        return
+    while True:
+        shown = listings[0] if wish.pod else output.as_list(listings)
+        output.emit(json.dumps(shown) + "\n" if wish.form.kind == "json" else _text(listings, wish, None) + "\n")
+        await asyncio.sleep(interval)
+        listings = await processes.fetch(api, wish, quick=True)
 
 
-async def _live(api: Api, path: str, shown: _Shown, interval: float) -> None:
-    """On the alternate screen, the cursor hidden; both come back whatever happens."""
-    output.emit("\x1b[?1049h\x1b[?25l")
-    try:
-        while True:
-            listing = await api.get(path)
-            size = shutil.get_terminal_size()
-            lines = shown.text(listing, size.columns).rstrip("\n").split("\n")[: max(1, size.lines - 1)]
-            output.emit("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
-            await asyncio.sleep(interval)
-    finally:
-        output.emit("\x1b[?25h\x1b[?1049l")
+def _say_if_empty(listings: Sequence[Json], wish: Wanted) -> None:
+    if any(listing.get("items") for listing in listings):
+        return
+    what = f"pod {wish.pod} has no processes now" if wish.pod else "no pod has processes"
+    click.echo(f"{what}{f' in container {wish.container}' if wish.container else ''}: see polong get pods", err=True)
+
+
+def _text(listings: Sequence[Json], wish: Wanted, width: int | None) -> str:
+    if not wish.form.table:
+        return processes.document(listings, wish)
+    wide = wish.form.kind == "wide"
+    lines = render(processes.items_of(listings), wide=wide, headers=wish.headers, place=processes.place_columns(wish))
+    # A wide table is asked for because something must not be cut off.
+    return "".join((line if width is None or wide else line[:width]) + "\n" for line in lines)

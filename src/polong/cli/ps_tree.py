@@ -11,18 +11,54 @@ from polong.cli.tabular import Table
 Json = dict[str, Any]
 
 _COLUMNS = ("CONTAINER", "PID", "HOSTPID", "USER", "STAT", "CPU", "RSS", "COMMAND")
-_WIDE = (*_COLUMNS[:-1], "UID", "STARTED", "NAMESPACE", "COMMAND")
+_WIDE = (
+    *_COLUMNS[:-1],
+    "ROLE",
+    "UID",
+    "GID",
+    "PSS",
+    "SWAP",
+    "FILES",
+    "THREADS",
+    "NNP",
+    "SECCOMP",
+    "DUMPABLE",
+    "CAPABILITIES",
+    "STARTED",
+    "NAMESPACE",
+    "COMMAND",
+)
 POD = "<pod>"
+# A privileged container has them all; how many that is depends on the kernel.
+_ALL = 37
+_FEW = 3
+_DEFAULT = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SYS_CHROOT",
+    "MKNOD",
+    "AUDIT_WRITE",
+    "SETFCAP",
+)
 
 
-def render(items: Sequence[Json], *, wide: bool = False, headers: bool = True) -> list[str]:
-    """Lines of the table; several namespaces follow each other, an empty line between."""
-    table = Table(_WIDE if wide else _COLUMNS, headers=headers)
+def render(items: Sequence[Json], *, wide: bool = False, headers: bool = True, place: Sequence[str] = ()) -> list[str]:
+    """Lines of the table; several namespaces follow each other, an empty line between. `place`: columns before the others, whose names
+    in lower case are keys of the items."""
+    table = Table((*place, *(_WIDE if wide else _COLUMNS)), headers=headers)
     rows: list[list[object]] = []
     breaks: set[int] = set()
     for group in _namespaces(items):
         breaks.add(len(rows))
-        rows += [_row(item, lead, wide) for item, lead in _walk(group)]
+        rows += [[*(item.get(name.lower(), "") for name in place), *_row(item, lead, wide)] for item, lead in walk(group)]
     lines = table.lines(rows)
     first = 1 if headers else 0
     out = lines[:first]
@@ -34,14 +70,14 @@ def render(items: Sequence[Json], *, wide: bool = False, headers: bool = True) -
 
 
 def _namespaces(items: Sequence[Json]) -> list[list[Json]]:
-    """Groups by PID namespace, in the order in which their first process comes."""
+    """Groups by Pod and PID namespace, in the order in which their first process comes."""
     groups: dict[object, list[Json]] = {}
     for item in items:
-        groups.setdefault(item.get("pidNamespace"), []).append(item)
+        groups.setdefault((item.get("namespace"), item.get("pod"), item.get("pidNamespace")), []).append(item)
     return list(groups.values())
 
 
-def _walk(group: list[Json]) -> Iterable[tuple[Json, str]]:
+def walk(group: Sequence[Json]) -> Iterable[tuple[Json, str]]:
     """Depth first, children by PID; each with the drawing that stands before its command. A parent that is not shown makes a root."""
     known = {item.get("hostPID") for item in group}
     children: dict[object, list[Json]] = {}
@@ -78,11 +114,44 @@ def _row(item: Json, lead: str, wide: bool) -> list[object]:
         size(item.get("rssBytes")),
     ]
     if wide:
-        cells += [item.get("uid", ""), item.get("startTime") or "", item.get("pidNamespace") or ""]
-    return [*cells, lead + _command(item)]
+        cells += [
+            item.get("role", ""),
+            item.get("uid", ""),
+            item.get("gid", ""),
+            size(item.get("pssBytes")) or "-",
+            size(item.get("swapBytes")) or "-",
+            _known(item.get("openFiles")),
+            item.get("threads", ""),
+            _known(item.get("noNewPrivileges")),
+            item.get("seccomp", ""),
+            _known(item.get("dumpable")),
+            capabilities((item.get("capabilities") or {}).get("effective")),
+            item.get("startTime") or "",
+            item.get("pidNamespace") or "",
+        ]
+    return [*cells, lead + command(item)]
 
 
-def _command(item: Json) -> str:
+def _known(value: object) -> object:
+    """What the kernel did not tell is a dash."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else value
+
+
+def capabilities(names: object) -> str:
+    """none, all, or how it differs from what a container has that says nothing: `default+SYS_PTRACE`, `default-KILL`, else the names."""
+    if not isinstance(names, list):
+        return "-"
+    if len(names) > _ALL or not names:
+        return "all" if names else "none"
+    more, less = [name for name in names if name not in _DEFAULT], [name for name in _DEFAULT if name not in names]
+    if len(less) > _FEW:
+        return ",".join(names)
+    return "default" + "".join(f"+{name}" for name in more) + "".join(f"-{name}" for name in less)
+
+
+def command(item: Json) -> str:
     words = item.get("command") or []
     text = " ".join(cell(word) for word in words) if words else f"[{cell(item.get('name', ''))}]"
     marks = [mark for mark, key in (("exec", "executed"), ("orphan", "orphan"), ("zombie", "zombie")) if item.get(key)]

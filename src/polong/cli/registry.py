@@ -32,6 +32,11 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Processes": {
         "ps": "Show every process of a Pod as a tree: whose it is, its PIDs inside and outside, its state.",
+        "tree": "Show the processes of a Pod as trees, container by container.",
+        "top": "Show what the processes of a Pod use, live: keys c, m, t, p sort, q ends.",
+        "whose": "Say whose a process of the host is: pod, container, role, cgroup.",
+        "signal": "Send a signal to a container's main process, or to others of a Pod; say who received it.",
+        "restart": "Restart one container of a Pod in place; its siblings run on.",
     },
     "Other": {
         "completion": "Print the completion script of a shell.",
@@ -46,7 +51,7 @@ def names() -> list[str]:
 
 def load(name: str) -> click.Command | None:
     """The subcommand, imported now; None where there is none of that name."""
-    return _node(name) or _reading(name) or _work(name)
+    return _node(name) or _reading(name) or _processes(name) or _work(name)
 
 
 def _node(name: str) -> click.Command | None:
@@ -105,10 +110,6 @@ def _reading(name: str) -> click.Command | None:
             from polong.cli import events
 
             return events.events
-        case "ps":
-            from polong.cli import ps
-
-            return ps.ps
         case "version":
             from polong.cli import version
 
@@ -117,6 +118,36 @@ def _reading(name: str) -> click.Command | None:
             from polong.cli import completion
 
             return completion.completion
+        case _:
+            return None
+
+
+def _processes(name: str) -> click.Command | None:
+    match name:
+        case "ps":
+            from polong.cli import ps
+
+            return ps.ps
+        case "tree":
+            from polong.cli import tree
+
+            return tree.tree
+        case "top":
+            from polong.cli import top
+
+            return top.top
+        case "whose":
+            from polong.cli import whose
+
+            return whose.whose
+        case "signal":
+            from polong.cli import signal
+
+            return signal.signal
+        case "restart":
+            from polong.cli import restart
+
+            return restart.restart
         case _:
             return None
 

@@ -179,9 +179,8 @@ class Reader:
                         continue
                     held = handle.cgroups().values()
                     group = next((each for each in groups if each.cgroup and any(below(path, each.cgroup) for path in held)), None)
-                    if group is not None:
+                    if group is not None and not _above(ids := handle.ids(), group, found):
                         namespace = next((each.namespace for each in found.values() if each.group == group), 0)
-                        ids = handle.ids()
                         zombies.append(Found(group, stat, ids, (), namespace, "", _details(handle, ids.uid) if full else None))
             except ProcessLookupError:
                 continue
@@ -212,6 +211,12 @@ def _details(handle: proc.Handle, uid: int) -> Details:
         rollup=handle.rollup(),
         open_files=handle.open_files(),
     )
+
+
+def _above(ids: proc.Ids, group: Group, found: Mapping[int, Found]) -> bool:
+    """Of a namespace above its container's: what the runtime left of itself while it made the container."""
+    main = found.get(group.pid)
+    return main is not None and len(ids.pids) < len(main.ids.pids)
 
 
 def below(path: str, cgroup: str) -> bool:

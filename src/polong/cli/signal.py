@@ -1,0 +1,85 @@
+"""`signal POD SIGNAL`: to a container's main process, wherever its PID is, or to others that are chosen; says who received it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from polong.cli import output, pods, processes
+from polong.cli.api import Api
+from polong.cli.errors import Failure
+from polong.cli.escape import cell
+from polong.cli.flags import api_options, command, flag
+from polong.cli.target import Target
+from polong.kit import signals
+
+Json = dict[str, Any]
+
+_EXAMPLES = """
+polong signal nginx -c nginx HUP
+polong signal nginx --match 'nginx: worker*' --dry-run TERM
+polong signal nginx --pid 13 USR1
+"""
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in signals.names() if name.startswith(incomplete.upper())]
+
+
+@command("signal", help="Send a signal to a container's main process, or to others of a Pod; say who received it.", examples=_EXAMPLES)
+@click.argument("pod")
+@click.argument("name", metavar="SIGNAL", shell_complete=_names)
+@click.option("-c", "--container", default="", metavar="NAME", help="The container; its main process, unless others are chosen.")
+@click.option("--pid", type=click.IntRange(1), metavar="N", help="The process with this PID inside the Pod.")
+@click.option("--match", default="", metavar="PATTERN", help="Processes whose command line holds this; * and ? stand for anything.")
+@flag("--all", help="All processes of the container, or of the Pod.")
+@flag("--allow-pause", help="/pause too, whose end ends every container that shares its namespace.")
+@flag("--dry-run", help="Only say who would receive it.")
+@click.option("-o", "--output", "form", metavar="FORMAT", help="One of json|yaml|jsonpath=.")
+@api_options
+def signal(target: Target, pod: str, name: str, form: str | None, **flags: Any) -> int:  # noqa: ANN401
+    chosen = output.parse(form)
+    if chosen.kind in ("name", "wide", "custom-columns"):
+        raise Failure(f"signal has no output format {chosen.kind}: use json, yaml or jsonpath=")
+    if sum(1 for each in (flags["pid"], flags["match"], flags["all"]) if each) > 1:
+        raise Failure("choose by one of --pid, --match and --all")
+    body: Json = {
+        "kind": "Signal",
+        "apiVersion": "polong.dev/v1alpha1",
+        "signal": name,
+        "container": flags["container"],
+        "match": flags["match"],
+        "all": flags["all"],
+        "allowPause": flags["allow_pause"],
+        "dryRun": flags["dry_run"],
+    }
+    if flags["pid"]:
+        body["pid"] = flags["pid"]
+    answer: Json = target.run(lambda api: _send(api, pod, body))
+    output.emit("".join(line + "\n" for line in lines(answer)) if chosen.table else output.document(answer, chosen))
+    return 0 if any(each["outcome"] in ("sent", "would be sent") for each in answer["receivers"]) else 1
+
+
+async def _send(api: Api, name: str, body: Json) -> Json:
+    found = await pods.find(api, name)
+    return await api.post(processes.path_of(api.namespace, found["metadata"]["name"], "signal"), body)
+
+
+def lines(answer: Json) -> list[str]:
+    """One a receiver."""
+    return [f"{answer['signal']} {_outcome(each)} PID {each['pid']} {_who(each)}" for each in answer["receivers"]]
+
+
+def _outcome(receiver: Json) -> str:
+    outcome = str(receiver["outcome"])
+    if outcome == "vanished":
+        return "not sent, it has just ended:"
+    return f"{outcome} to" if outcome in ("sent", "would be sent") else f"not sent, {cell(outcome)}:"
+
+
+def _who(receiver: Json) -> str:
+    owner = f"container {cell(receiver['container'])}" if receiver["container"] else "the pod itself"
+    words = cell(" ".join(receiver.get("command") or ()) or receiver.get("name", ""))
+    return f"of {owner} (host PID {receiver['hostPID']}): {words}"
