@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from polong import __version__
-from polong.api import administration, auth, discovery, negotiate, openapi_v2, paths, podlog, podstreams, processes, status
+from polong.api import administration, auth, discovery, inspection, negotiate, openapi_v2, paths, podlog, podstreams, processes, status
 from polong.api.namespace_lifecycle import Lifecycle
 from polong.api.negotiate import Form
 from polong.api.objectstore import ObjectStore
 from polong.api.openapi import OpenApi
 from polong.api.paths import Target
-from polong.api.ports import Images, Node
+from polong.api.ports import Images, Inspector, Node
 from polong.api.resources.kind import Kind
 from polong.api.resources.registry import Registry
 from polong.api.service import Request, Response
@@ -61,6 +61,7 @@ class Service:
     ) -> None:
         self.node = node
         self.images = images
+        self.inspector: Inspector | None = None
         self._node_name = node_name
         self._clock = clock or SystemClock()
         self._registry = Registry(node_name)
@@ -162,6 +163,8 @@ class Service:
             return await processes.handle(request, target, query, self.require_node(), lambda: self._pod(target))
         if target.resource == processes.HOST and target.name and not target.namespace and not target.subresource:
             return await processes.handle_host(request, target.name, query, self.require_node())
+        if target.resource == "pods" and target.subresource in inspection.SUBRESOURCES and target.namespace:
+            return await inspection.handle(request, target, query, self.inspector, lambda: self._pod(target))
         if target.resource in administration.RESOURCES and not target.name and not target.namespace:
             return await administration.handle(request, target.resource, request.query, self.images)
         raise status.no_such_path()

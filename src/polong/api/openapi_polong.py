@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from polong.api import openapi_inspection
+
 Json = dict[str, Any]
 
 NAME = "apis/polong.dev/v1alpha1"
@@ -109,6 +111,7 @@ def _schemas() -> Json:
         "Signal": _schema("Signal", _SIGNAL),
         "Restart": _schema("Restart", {"container": _TEXT, "containerID": _TEXT, "restartCount": _NUMBER}),
         "HostProcess": _schema("HostProcess", _HOST),
+        **{kind: _schema(kind, properties) for kind, properties in openapi_inspection.KINDS.items()},
     }
     return {_PREFIX + name: schema for name, schema in found.items()}
 
@@ -130,6 +133,7 @@ def document(version: str) -> Json:
     pod = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in ("namespace", "name")]
     listing = (("full", "boolean"), ("watch", "boolean"), ("interval", "number"), ("timeoutSeconds", "integer"))
     paths: Json = {
+        f"{_POD}/access": {"get": _operation("get", "PodAccess", query=openapi_inspection.ACCESS_QUERY), "parameters": pod},
         f"{_POD}/processes": {"get": _operation("get", "ProcessList", query=listing), "parameters": pod},
         f"{_POD}/signal": {
             "post": _operation("post", "Signal", code="201", body=True, query=(("dryRun", "string"),)),

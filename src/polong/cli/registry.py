@@ -38,6 +38,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "signal": "Send a signal to a container's main process, or to others of a Pod; say who received it.",
         "restart": "Restart one container of a Pod in place; its siblings run on.",
     },
+    "Reach": {
+        "access": "Explain what containers of a Pod may do to each other's processes, and which rule decides.",
+    },
     "Other": {
         "completion": "Print the completion script of a shell.",
         "version": "Print the versions of polong and of the server.",
@@ -51,7 +54,7 @@ def names() -> list[str]:
 
 def load(name: str) -> click.Command | None:
     """The subcommand, imported now; None where there is none of that name."""
-    return _node(name) or _reading(name) or _processes(name) or _work(name)
+    return _node(name) or _reading(name) or _processes(name) or _work(name) or _reach(name)
 
 
 def _node(name: str) -> click.Command | None:
@@ -182,5 +185,15 @@ def _work(name: str) -> click.Command | None:
             from polong.cli import label
 
             return label.label if name == "label" else label.annotate
+        case _:
+            return None
+
+
+def _reach(name: str) -> click.Command | None:
+    match name:
+        case "access":
+            from polong.cli import access
+
+            return access.access
         case _:
             return None

@@ -128,6 +128,7 @@ class Node:
         kubelet = self._kubelet = Kubelet(settings, ApiClient(client), cri, cri)
         self._front.push_async_callback(kubelet.aclose)
         service.node = kubelet.streams
+        service.inspector = kubelet.inspection
         await kubelet.start()
 
     async def drained(self) -> bool:

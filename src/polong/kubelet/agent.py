@@ -20,6 +20,7 @@ from polong.kubelet.gc import Collector
 from polong.kubelet.host import facts
 from polong.kubelet.host.cgroups import PodCgroups
 from polong.kubelet.images import Images
+from polong.kubelet.inspection import Inspection
 from polong.kubelet.node import NodeStatus
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import Api, ImageService, RuntimeService
@@ -40,7 +41,7 @@ _AGAIN = 1.0
 class Kubelet:
     """One node's agent. `start` registers the Node and adopts what already runs; `aclose` stops working and leaves every Pod running.
 
-    `streams` satisfies `api.ports.Node`.
+    `streams` satisfies `api.ports.Node`, `inspection` `api.ports.Inspector`.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Kubelet:
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
         processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent)
         self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes)
+        self.inspection = Inspection(runtime, self._pleg)
         self._workers: dict[str, Worker] = {}
         self._held: set[str] = set()
         self._gone: set[str] = set()

@@ -1,0 +1,203 @@
+"""What the kernel lets containers of a Pod do to each other's processes: credentials read here, judged by `objects.access`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polong.kubelet.host.processes import Group
+from polong.linux import capabilities, proc
+from polong.linux.cgroups import Cgroups
+from polong.linux.dumpable import is_dumpable
+from polong.objects import access, access_changes
+from polong.objects.access import Kernel, Process
+
+Json = dict[str, Any]
+
+API_VERSION = "polong.dev/v1alpha1"
+_JUDGED_CALLS = ("kill", "ptrace")
+_ALLOWING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
+_MOST_PROCESSES = 200
+_PERFMON_SINCE = (6, 15)
+_LABEL_BYTES = 4096
+_NAMED_HIDEPID = {"off": 0, "noaccess": 1, "invisible": 2, "ptraceable": 4}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A container of the Pod that runs (`group.container` "" is the sandbox), and the calls that its seccomp filter refuses."""
+
+    group: Group
+    refused_calls: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A process as a caller or a target. `pid` is its number inside its own namespace."""
+
+    container: str
+    pid: int
+    command: tuple[str, ...]
+    process: Process
+
+
+def refused_calls(config: Json) -> frozenset[str]:
+    """Of kill and ptrace, what the seccomp filter of an OCI config.json does not let through whatever its arguments."""
+    profile = (config.get("linux") or {}).get("seccomp")
+    if not profile or profile.get("defaultAction") in _ALLOWING:
+        rules = (profile or {}).get("syscalls") or []
+        denied = [rule for rule in rules if rule.get("action") not in _ALLOWING and not rule.get("args")]
+        return frozenset(call for rule in denied for call in _JUDGED_CALLS if call in rule.get("names", ()))
+    allowed = {call for rule in profile.get("syscalls") or [] if rule.get("action") in _ALLOWING for call in rule.get("names", ())}
+    return frozenset(call for call in _JUDGED_CALLS if call not in allowed)
+
+
+@dataclass(frozen=True)
+class AccessReader:
+    """Reads credentials; everything is injectable."""
+
+    members: Callable[[str], Sequence[int]] = field(default_factory=lambda: Cgroups().processes)
+    root: Path = proc.PROC
+    dumpable: Callable[[int, Path], bool | None] = is_dumpable
+
+    def kernel(self) -> Kernel:
+        try:
+            yama = int((self.root / "sys/kernel/yama/ptrace_scope").read_text())
+        except (OSError, ValueError):
+            yama = 0
+        release = re.match(r"(\d+)\.(\d+)", (self.root / "sys/kernel/osrelease").read_text())
+        return Kernel(yama, release is not None and (int(release[1]), int(release[2])) >= _PERFMON_SINCE)
+
+    def subject(self, pid: int, member: Member, around: str = "") -> Subject | None:
+        """None where it is gone, a zombie, or another process by now. `around`: PID namespace of its container's main process."""
+        try:
+            started = proc.stat(pid, self.root)
+            if started.state in "ZX":
+                return None
+            status = proc.status(pid, self.root)
+            found = Subject(
+                member.group.container,
+                status.ns_pids[-1],
+                proc.command(pid, self.root) or (started.comm,),
+                Process(
+                    uids=status.uids,
+                    gids=status.gids,
+                    groups=status.groups,
+                    permitted=frozenset(capabilities.names(status.cap_permitted)),
+                    effective=frozenset(capabilities.names(status.cap_effective)),
+                    bounding=frozenset(capabilities.names(status.cap_bounding)),
+                    pid_namespaces=tuple(dict.fromkeys(each for each in (self._namespace(pid, "pid"), around, self._own("pid")) if each)),
+                    user_namespace=self._namespace(pid, "user"),
+                    holds_all_namespaces=self._namespace(pid, "user") == self._own("user"),
+                    dumpable=self.dumpable(pid, self.root) is not False,
+                    hidepid=self._hidepid(pid),
+                    refused_calls=member.refused_calls,
+                    lsm=self._label(pid),
+                    pid=pid,
+                ),
+            )
+            return found if proc.start_time(pid, self.root) == started.start_time else None
+        except (ProcessLookupError, KeyError, ValueError, IndexError, OSError):
+            return None
+
+    def mains(self, members: Sequence[Member]) -> dict[str, tuple[Member, Subject]]:
+        """Main processes by container, in the order given."""
+        found = {}
+        for member in members:
+            subject = self.subject(member.group.pid, member) if member.group.pid else None
+            if subject is not None:
+                found[member.group.container] = (member, subject)
+        return found
+
+    def others(self, member: Member, main: Subject) -> Iterator[Subject]:
+        """All processes of a container, the main one first."""
+        yield main
+        pids = self.members(member.group.cgroup) if member.group.cgroup else ()
+        for pid in [pid for pid in sorted(pids) if pid != main.process.pid][:_MOST_PROCESSES]:
+            found = self.subject(pid, member, main.process.pid_namespaces[0])
+            if found is not None:
+                yield found
+
+    def _namespace(self, pid: int, kind: str) -> str:
+        return str((self.root / str(pid) / "ns" / kind).stat().st_ino)
+
+    def _own(self, kind: str) -> str:
+        """The node's."""
+        return str((self.root / "self/ns" / kind).stat().st_ino)
+
+    def _label(self, pid: int) -> str:
+        try:
+            with (self.root / str(pid) / "attr/current").open("rb") as file:
+                text = file.read(_LABEL_BYTES).decode("utf-8", "replace").strip("\0\n ")
+        except OSError:
+            return ""
+        return "" if text.startswith("unconfined") else text
+
+    def _hidepid(self, pid: int) -> int:
+        level = 0
+        for line in (self.root / str(pid) / "mountinfo").read_text("utf-8", "surrogateescape").splitlines():
+            before, _, after = line.partition(" - ")
+            kind, _, options = after.partition(" ")
+            if before.split()[4:5] == ["/proc"]:
+                level = 0
+                for option in options.split(" ")[-1].split(",") if kind == "proc" else ():
+                    key, _, value = option.partition("=")
+                    if key == "hidepid":
+                        level = _NAMED_HIDEPID.get(value, int(value) if value.isdigit() else 0)
+        return level
+
+
+def pod_access(pod: Json, members: Sequence[Member], reader: AccessReader, source: str = "", target: str = "") -> Json:
+    """The `PodAccess` of polong.dev/v1alpha1: `items` of {from, to, process, verdicts}; see `api.ports.Inspector.access`. Blocking.
+
+    Without `target` each container's main process stands for it; with it every process of that container is told.
+    """
+    mains = reader.mains(members)
+    kernel = reader.kernel()
+    callers = [each for name, each in mains.items() if name and source in ("", name)]
+    items = []
+    for _, caller in callers:
+        for name, (member, main) in mains.items():
+            if (target and name != target) or (not target and name == caller.container):
+                continue
+            seen = reader.others(member, main) if target else [main]
+            items += [_item(caller, each, kernel) for each in seen]
+    return {
+        "kind": "PodAccess",
+        "apiVersion": API_VERSION,
+        "metadata": {key: pod["metadata"][key] for key in ("name", "namespace", "uid") if key in pod["metadata"]},
+        "yamaPtraceScope": kernel.yama,
+        "items": items,
+        "notes": [_confined(caller) for _, caller in callers if caller.process.lsm],
+    }
+
+
+def _confined(caller: Subject) -> str:
+    return f"container {caller.container} is confined as {_text(caller.process.lsm)!r}, which may refuse more than is said here"
+
+
+def _item(caller: Subject, target: Subject, kernel: Kernel) -> Json:
+    verdicts: Json = {}
+    for action in access.ACTIONS:
+        found = access.decide(action, caller.process, target.process, kernel)
+        change = access_changes.smallest(action, (caller.container, target.container), caller.process, target.process, kernel)
+        verdicts[action] = {"allowed": found.allowed, "rule": found.rule, "reason": found.reason, "indirect": found.indirect}
+        verdicts[action] |= {"change": change} if caller.process.pid != target.process.pid else {}
+    return {
+        "from": caller.container,
+        "to": target.container,
+        "process": {
+            "pid": target.pid,
+            "hostPID": target.process.pid,
+            "uid": target.process.uids[1],
+            "command": [_text(word) for word in target.command],
+        },
+        "verdicts": verdicts,
+    }
+
+
+def _text(raw: str) -> str:
+    return raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

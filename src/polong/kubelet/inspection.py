@@ -1,0 +1,72 @@
+"""`api.ports.Inspector` for the Pods of this node: who may reach whom, and the files of containers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from polong.criapi.wire import v1
+from polong.kit.errors import FailedPrecondition, Internal, NotFound
+from polong.kubelet.host.access import AccessReader, Member, pod_access, refused_calls
+from polong.kubelet.host.processes import Group
+from polong.kubelet.pleg import Pleg
+from polong.kubelet.ports import RuntimeService
+from polong.objects import pod as pods
+
+Json = dict[str, Any]
+
+_READING = 10.0
+
+
+class Inspection:
+    def __init__(self, runtime: RuntimeService, pleg: Pleg, reader: AccessReader | None = None) -> None:
+        self._runtime = runtime
+        self._pleg = pleg
+        self._reader = reader or AccessReader()
+
+    async def access(self, pod: Json, source: str = "", target: str = "") -> Json:
+        """The PodAccess. NotFound for a container that the Pod does not have, FailedPrecondition for one that does not run."""
+        members = await self._members(pod)
+        running = {each.group.container for each in members}
+        for name in filter(None, (source, target)):
+            _require(pod, name, running)
+        async with asyncio.timeout(_READING):
+            return await asyncio.to_thread(pod_access, pod, members, self._reader, source, target)
+
+    async def _members(self, pod: Json) -> list[Member]:
+        """The sandbox first, then the containers that run, in the order of the spec."""
+        seen = await self._pleg.observe(pods.uid(pod))
+        members = []
+        sandbox = seen.sandbox()
+        if sandbox is not None and sandbox.ready:
+            answer = await self._runtime.pod_sandbox_status(v1.PodSandboxStatusRequest(pod_sandbox_id=sandbox.id, verbose=True))
+            members.append(_member("", sandbox.id, answer.info.get("info", "")))
+        order = {container["name"]: place for place, (_, _, container) in enumerate(pods.all_containers(pod))}
+        for each in sorted(seen.alive(), key=lambda each: order.get(each.name, len(order))):
+            try:
+                status = await self._runtime.container_status(v1.ContainerStatusRequest(container_id=each.id, verbose=True))
+            except NotFound:
+                continue
+            member = _member(each.name, each.id, status.info.get("info", ""))
+            if member.group.pid:
+                members.append(member)
+        return members
+
+
+def _require(pod: Json, name: str, running: set[str]) -> None:
+    if pods.find_container(pod, name) is None:
+        had = ", ".join(container["name"] for _, _, container in pods.all_containers(pod))
+        raise NotFound(f"container {name} not found in pod {pods.name(pod)}; it has: {had}", reason="NotFound")
+    if name not in running:
+        raise FailedPrecondition(f"container {name} of pod {pods.name(pod)} is not running: nothing to look at", reason="Conflict")
+
+
+def _member(container: str, identity: str, info: str) -> Member:
+    try:
+        known = json.loads(info) if info else {}
+        spec = known.get("runtimeSpec") or {}
+        cgroup = (spec.get("linux") or {}).get("cgroupsPath") or ""
+        return Member(Group(container, identity, cgroup, int(known.get("pid") or 0)), refused_calls(spec))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise Internal(f"the runtime's information about {container or 'the sandbox'} cannot be understood: {error}") from error
