@@ -109,7 +109,8 @@ async def test_every_process_is_born_in_the_containers_cgroup(node):
         assert paths["memory" if node.groups.layout.controllers else ""] == node.cgroup_of(container)
         if node.groups.layout.unified is not None:
             assert paths[""] == node.cgroup_of(container)
-    assert proc.command(exec_.pid) == ("/bin/sleep", "999")
+    # The runtime tells the pid just before it executes the command.
+    await until(lambda: proc.command(exec_.pid) == ("/bin/sleep", "999"))
     await node.groups.kill(node.cgroup_of(container))
     assert await asyncio.wait_for(exec_.wait(), 10) == 137
     await exec_.aclose()
