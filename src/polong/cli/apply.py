@@ -181,7 +181,10 @@ async def _change(api: Api, item: Manifest, where: tuple[Resource, str, str], st
             "which is required by polong apply. The missing annotation will be patched automatically.",
             err=True,
         )
-    patch, kind = three_way(_decode(noted), modified, current)
+    try:
+        patch, kind = three_way(_decode(noted), modified, current)
+    except PolongError as error:
+        raise Failure(f'cannot compare "{item.source}" with what is there: {error.message}') from error
     if not patch:
         writing.say(resource, current, "unchanged")
         return

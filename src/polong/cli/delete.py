@@ -80,7 +80,7 @@ async def _delete(api: Api, what: tuple[str, ...], files: list[manifests.Manifes
     if missing:
         raise missing[-1]
     if not chosen and not flags["ignore_not_found"]:
-        click.echo("No resources found", err=True)
+        click.echo("No resources found")
 
 
 def _options(flags: dict[str, Any]) -> Json:

@@ -46,7 +46,7 @@ async def _describe(api: Api, what: tuple[str, ...], selector: str, everywhere: 
         click.echo(f"No resources found{where}", err=True)
     for index, obj in enumerate(found):
         text = await _text(api, obj)
-        if show_events:
+        if show_events and obj.get("kind") != NAMESPACES.kind:
             events(text, await _events(api, obj), datetime.now(UTC))
         output.emit(("\n\n" if index else "") + text.render() + "\n")
 

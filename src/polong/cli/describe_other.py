@@ -30,8 +30,8 @@ def node(obj: Json, pods: list[Json]) -> Text:
         text.line(1, "Type\tStatus\tLastHeartbeatTime\tLastTransitionTime\tReason\tMessage")
         text.line(1, "----\t------\t-----------------\t------------------\t------\t-------")
         for item in status["conditions"]:
-            times = f"{rfc1123(item.get('lastHeartbeatTime'))}\t{rfc1123(item.get('lastTransitionTime'))}"
-            text.line(1, f"{item.get('type')}\t{item.get('status')}\t{times}\t{item.get('reason', '')}\t{item.get('message', '')}")
+            times = f"{rfc1123(item.get('lastHeartbeatTime'))} \t{rfc1123(item.get('lastTransitionTime'))} "
+            text.line(1, f"{item.get('type')} \t{item.get('status')} \t{times}\t{item.get('reason', '')} \t{item.get('message', '')}")
     text.line(0, "Addresses:")
     for item in status.get("addresses") or []:
         text.line(1, f"{item.get('type')}:\t{item.get('address')}")
@@ -43,6 +43,7 @@ def node(obj: Json, pods: list[Json]) -> Text:
     _system_info(text, status.get("nodeInfo") or {})
     if spec.get("podCIDR"):
         text.line(0, f"PodCIDR:\t{spec['podCIDR']}")
+        text.line(0, f"PodCIDRs:\t{','.join(spec.get('podCIDRs') or [spec['podCIDR']])}")
     text.line(0, f"Non-terminated Pods:\t({len(pods)} in total)")
     if pods:
         text.line(1, "Namespace\tName\tStatus\tContainers")

@@ -36,7 +36,8 @@ def _head(text: Text, metadata: Json, spec: Json, status: Json) -> None:
     text.line(0, f"Name:\t{metadata.get('name', '')}")
     text.line(0, f"Namespace:\t{metadata.get('namespace', '')}")
     text.line(0, f"Priority:\t{spec.get('priority', 0)}")
-    text.line(0, f"Service Account:\t{spec.get('serviceAccountName') or 'default'}")
+    if spec.get("serviceAccountName"):
+        text.line(0, f"Service Account:\t{spec['serviceAccountName']}")
     node = spec.get("nodeName")
     text.line(0, "Node:\t" + (f"{node}/{status.get('hostIP', '')}" if node else "<none>"))
     if status.get("startTime"):
@@ -202,7 +203,7 @@ def _conditions(text: Text, conditions: list[Json] | None) -> None:
         text.line(0, "Conditions:")
         text.line(1, "Type\tStatus")
         for item in conditions:
-            text.line(1, f"{item.get('type', '')}\t{item.get('status', '')} ")
+            text.line(1, f"{item.get('type', '')} \t{item.get('status', '')} ")
 
 
 _VOLUMES = {

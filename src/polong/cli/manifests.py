@@ -17,6 +17,7 @@ Json = dict[str, Any]
 _SUFFIXES = (".json", ".yaml", ".yml")
 _LIMIT = 16 << 20
 _URL_TIMEOUT = 30
+_METADATA: dict[str, type] = {"name": str, "generateName": str, "namespace": str, "labels": dict, "annotations": dict}
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,33 @@ def _objects(source: str, document: object) -> Iterator[Manifest]:
     if missing:
         words = {"kind": "kind not set", "apiVersion": "apiVersion not set"}
         raise Failure(f'error validating "{source}": error validating data: [{", ".join(words[field] for field in reversed(missing))}]')
+    if document["kind"] == "List" and not isinstance(document.get("items") or [], list):
+        raise Failure(f'error validating "{source}": error validating data: items: expected a list')
     if document["kind"].endswith("List") and isinstance(document.get("items"), list):
         for item in document["items"]:
             yield from _objects(source, item)
     else:
+        _check_metadata(source, document.get("metadata"))
         yield Manifest(source, document)
+
+
+def _check_metadata(source: str, metadata: object) -> None:
+    """What commands read of an object themselves; all the rest the server checks. Failure in the words of Go's decoder."""
+    if metadata is None:
+        return
+    if not isinstance(metadata, dict):
+        text = f"json: cannot unmarshal {_json_type(metadata)} into Go struct field .metadata of type v1.ObjectMeta"
+        raise Failure(f'unable to decode "{source}": {text}')
+    for name, wanted in _METADATA.items():
+        value = metadata.get(name)
+        if value is not None and not isinstance(value, wanted):
+            go = "string" if wanted is str else "map[string]string"
+            text = f"json: cannot unmarshal {_json_type(value)} into Go struct field ObjectMeta.metadata.{name} of type {go}"
+            raise Failure(f'unable to decode "{source}": {text}')
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    names: dict[type, str] = {dict: "object", list: "array", str: "string"}
+    return names.get(type(value), "number")

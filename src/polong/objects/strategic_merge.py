@@ -118,11 +118,9 @@ def _merge_list_field(result: Json, patch: Json, name: str, kind: Type | None) -
 
 def _merge_maps(before: list[Json], patch: list[Value], order: list[Value] | None, key: str, kind: Type) -> list[Json]:
     if any(isinstance(item, dict) and item.get(PATCH) == "replace" for item in patch):
-        return [deepcopy(item) for item in patch if PATCH not in item]
+        return [deepcopy(item) for item in patch if not (isinstance(item, dict) and PATCH in item)]
     result = list(before)
-    for item in patch:
-        if not isinstance(item, dict) or key not in item:
-            raise BadRequest(f"map: {item} does not contain declared merge key: {key}")
+    for item in _keyed(patch, key):
         index = next((at for at, old in enumerate(result) if old.get(key) == item[key]), None)
         if item.get(PATCH) == "delete":
             result = [old for old in result if old.get(key) != item[key]]
@@ -130,8 +128,16 @@ def _merge_maps(before: list[Json], patch: list[Value], order: list[Value] | Non
             result.append(_merge_map({}, item, kind.items()))
         else:
             result[index] = _merge_map(result[index], item, kind.items())
-    keys = [item.get(key) for item in order] if order is not None else [item[key] for item in patch if item.get(PATCH) != "delete"]
+    keys = [item[key] for item in _keyed(order, key)] if order is not None else [item[key] for item in patch if item.get(PATCH) != "delete"]
     return _ordered(result, [item.get(key) for item in result], keys, [item.get(key) for item in _server_order(before, result)])
+
+
+def _keyed(items: list[Value], key: str) -> list[Json]:
+    """The items, each an object that says by `key` which it is. BadRequest where one does not."""
+    for item in items:
+        if not isinstance(item, dict) or not isinstance(item.get(key), str | int | float):
+            raise BadRequest(f"map: {item} does not contain declared merge key: {key}")
+    return items
 
 
 def _server_order(before: list[Json], result: list[Json]) -> list[Json]:
@@ -169,6 +175,8 @@ def _hashable(key: Value) -> Value:
 def three_way(original: Json, modified: Json, current: Json, kind: Type | None) -> Json:
     """The patch that brings `current` to `modified`, deleting what `original` (the last applied) had and `modified` has not.
 
+    BadRequest where an item of a list does not say which it is.
+
     What others added to `current` stays. Empty where nothing has to change.
     """
     return _diff_map(original, modified, current, kind)
@@ -203,10 +211,10 @@ def _diff_list(name: str, original: list[Value], modified: list[Value], current:
         return _diff_primitives(name, original, modified, current)
     retain = "retainKeys" in kind.patch_strategy
     live = {item.get(key): item for item in current}
-    last = {item.get(key): item for item in original}
+    last = {item[key]: item for item in _keyed(original, key)}
     changes: list[Json] = []
-    for item in modified:
-        if item.get(key) not in live:
+    for item in _keyed(modified, key):
+        if item[key] not in live:
             changes.append(deepcopy(item))
         elif inner := _diff_map(last.get(item[key], {}), item, live[item[key]], kind.items(), retain=retain):
             changes.append({**inner, key: item[key]})

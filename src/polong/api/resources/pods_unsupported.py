@@ -25,7 +25,7 @@ def _not(*accepted: object) -> Refused:
 
 
 def _confined(value: object) -> bool:
-    return isinstance(value, dict) and value.get("type") not in (None, "Unconfined")
+    return value is not None and value not in ({}, {"type": "Unconfined"})
 
 
 POD: dict[str, Refused] = {
@@ -46,8 +46,10 @@ POD: dict[str, Refused] = {
     "schedulingGates": _given,
     "schedulingGroup": _given,
     "securityContext.appArmorProfile": _confined,
+    "securityContext.seLinuxChangePolicy": _given,
     "securityContext.seLinuxOptions": _given,
     "securityContext.windowsOptions": _given,
+    "serviceAccount": _not("", "default"),
     "serviceAccountName": _not("", "default"),
     "setHostnameAsFQDN": _not(False),
     "topologySpreadConstraints": _given,
@@ -70,6 +72,7 @@ CONTAINER: dict[str, Refused] = {
 }
 
 VOLUME_MOUNT: dict[str, Refused] = {
+    "bindMountOptions": _given,
     "mountPropagation": _not("None"),
     "recursiveReadOnly": _not("Disabled"),
     "subPath": _given,
@@ -118,6 +121,8 @@ def _volume(volume: Json, path: str) -> Iterator[Cause]:
     for source in volume:
         if source not in ("name", *VOLUME_SOURCES):
             yield _cause(f"{path}.{source}", f"volumes of type {source}")
+    if "mode" in (volume.get("emptyDir") or {}):
+        yield _cause(f"{path}.emptyDir.mode")
     medium = (volume.get("emptyDir") or {}).get("medium", "")
     if medium not in EMPTY_DIR_MEDIA:
         yield _cause(f"{path}.emptyDir.medium", f"the medium {medium}")
