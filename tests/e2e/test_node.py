@@ -92,6 +92,20 @@ def test_down_leaves_nothing_behind(other: Node) -> None:
     assert host_traces(other) == []
 
 
+def test_down_spares_the_cgroups_of_other_nodes(node: Node, other: Node) -> None:
+    def groups() -> set[str]:
+        identity = hashlib.sha256(str(node.root.resolve()).encode()).hexdigest()[:8]
+        return {str(path) for path in Path("/sys/fs/cgroup").glob(f"**/polong/{identity}/**/") if "/pod" not in str(path)}
+
+    node.polong.apply(pod("passing", busybox("one", "sleep 1000")))
+    node.polong.ready("passing")
+    node.polong("delete", "pod", "passing", "--grace-period=0", "--force")
+    before = groups()
+    assert before
+    other.down()
+    assert groups() == before
+
+
 def test_a_second_up_says_that_it_runs(other: Node) -> None:
     said = other.polong("up")
     assert "already runs" in said

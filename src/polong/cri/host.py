@@ -110,6 +110,10 @@ class HostKernel:
         with contextlib.suppress(OSError):
             self._cgroups.delete(cgroup)
 
+    def remove_empty_cgroup(self, cgroup: str) -> None:
+        """Only where no other is below it: one that several nodes of this host share."""
+        self._cgroups.delete_if_empty(cgroup)
+
     def child_cgroups(self, cgroup: str) -> Sequence[str]:
         found: set[str] = set()
         for top in self._cgroups.directories(cgroup):

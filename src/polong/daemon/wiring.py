@@ -147,8 +147,9 @@ class Node:
         config = self._config
         await self._network.teardown()
         if self._kernel is not None:
-            for cgroup in [*self._kernel.child_cgroups(config.cgroup_parent), config.cgroup_parent, str(Path(config.cgroup_parent).parent)]:
+            for cgroup in [*self._kernel.child_cgroups(config.cgroup_parent), config.cgroup_parent]:
                 self._kernel.remove_cgroup(cgroup)
+            self._kernel.remove_empty_cgroup(str(Path(config.cgroup_parent).parent))
         await asyncio.to_thread(shutil.rmtree, config.run_dir)
         with contextlib.suppress(OSError):
             config.run_dir.parent.rmdir()

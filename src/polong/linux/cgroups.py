@@ -216,6 +216,12 @@ class Cgroups:
             for group in reversed(list(_walk_text(directory))):
                 _rmdir(group)
 
+    def delete_if_empty(self, path: str) -> None:
+        """Remove it in each hierarchy where nothing is below or in it. Idempotent."""
+        for directory in self._directories(path):
+            with suppress(OSError):
+                os.rmdir(directory)  # noqa: PTH106 - as its siblings
+
     def stats(self, path: str) -> Stats | None:
         """None where there is no such cgroup."""
         if not self.exists(path):

@@ -60,6 +60,33 @@ async def test_limits_counters_and_children(groups, name):
     assert not groups.exists(name)
 
 
+async def test_a_parent_that_others_use_is_left(groups, name):
+    groups.create(f"{name}/ours")
+    groups.create(f"{name}/theirs/empty")
+    groups.delete(f"{name}/ours")
+    groups.delete_if_empty(name)
+    assert groups.exists(f"{name}/theirs/empty")
+    groups.delete(f"{name}/theirs")
+    groups.delete_if_empty(name)
+    groups.delete_if_empty(name)
+    assert not groups.exists(name)
+
+
+async def test_device_rules_reach_the_kernel(groups, name):
+    if "devices" not in groups.layout.controllers:
+        pytest.skip("device rules are files on cgroup v1 only")
+    rules = [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rw"},
+        {"allow": True, "type": "c", "major": 136, "access": "rwm"},
+    ]
+    groups.create(f"{name}/some", {"devices": rules})
+    groups.create(f"{name}/all", {"devices": [{"allow": True, "access": "rwm"}]})
+    devices = groups.layout.controllers["devices"]
+    assert (devices / name[1:] / "some/devices.list").read_text().splitlines() == ["c 1:3 rw", "c 136:* rwm"]
+    assert (devices / name[1:] / "all/devices.list").read_text().splitlines() == ["a *:* rwm"]
+
+
 async def test_a_fork_bomb_is_ended_while_a_neighbour_lives(groups, name):
     groups.create(f"{name}/bomb", {"pids": {"limit": 100}})
     groups.create(f"{name}/quiet")
