@@ -8,7 +8,7 @@ python=${PYTHON:-python3}
 
 # runtime: what a node needs; test: what the tests and the image builder need; build: a compiler, and what Debian cuts from Python
 runtime=(crun conmon containernetworking-plugins golang-github-containers-common nftables iproute2)
-test=(docker-registry skopeo runc busybox-static)
+test=(docker-registry skopeo runc busybox-static libc6-dev)
 build=()
 command -v gcc >/dev/null || build+=(gcc)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || build+=(python3-venv)
