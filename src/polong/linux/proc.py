@@ -21,11 +21,13 @@ PROC = Path("/proc")
 _LIMIT = 64 * 1024
 # include/linux/sched.h: the task has entered do_exit.
 _PF_EXITING = 0x4
+_PF_FORKNOEXEC = 0x40
 
 
 @dataclass(frozen=True)
 class Stat:
-    """proc_pid_stat(5). Times in clock ticks (`os.sysconf("SC_CLK_TCK")`), `rss` in pages. `exiting`: on its way out, not yet a zombie."""
+    """proc_pid_stat(5). Times in clock ticks (`os.sysconf("SC_CLK_TCK")`), `rss` in pages. `exiting`: on its way out, not yet a zombie.
+    `executed`: it has executed a program since it was forked."""
 
     pid: int
     comm: str
@@ -41,6 +43,7 @@ class Stat:
     start_time: int
     vsize: int
     rss: int
+    executed: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def parse_stat(text: str) -> Stat:
         start_time=int(field[19]),
         vsize=int(field[20]),
         rss=int(field[21]),
+        executed=not int(field[6]) & _PF_FORKNOEXEC,
     )
 
 

@@ -34,6 +34,9 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {"PATH": PATH, "LC_ALL": "C.UTF-8", **(extra or {})}
 
 
+_LINE_LIMIT = 4096
+
+
 @dataclass(frozen=True)
 class Result:
     """How a command ended. `code` is the exit status, 128+n for signal n; output is cut at the limit asked for."""
@@ -43,9 +46,10 @@ class Result:
     stderr: bytes
 
     def line(self) -> str:
-        """The last line of what it said, for an error message."""
-        text = (self.stderr or self.stdout).decode("utf-8", "replace").strip()
-        return text.splitlines()[-1] if text else f"exit status {self.code}"
+        """The last line of what it said, for an error message; never empty. What it says is foreign: printable, and bounded."""
+        text = (self.stderr or self.stdout)[-_LINE_LIMIT:].decode("utf-8", "replace").rstrip()
+        last = text.splitlines()[-1] if text else ""
+        return "".join(char if char.isprintable() else " " for char in last).strip() or f"exit status {self.code}"
 
 
 class Process:

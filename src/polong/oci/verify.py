@@ -38,15 +38,19 @@ def created(pid: int, config: Json, root: Path = proc.PROC) -> None:
 
 
 def started(pid: int, config: Json, root: Path = proc.PROC) -> None:
-    """Raise where the running process has no seccomp filter, but shall have one. A process that has already ended passes."""
+    """Raise where the process has not executed its command, or runs without the seccomp filter that it shall have. A process that has
+    already ended passes."""
     try:
         status = proc.status(pid, root)
-        state = proc.stat(pid, root).state
+        found = proc.stat(pid, root)
     except ProcessLookupError:
         return
-    if state in "ZX" or "seccomp" not in config["linux"]:
+    if found.state in "ZX":
         return
-    if status.seccomp != 2:
+    # A created container is a fork of the runtime that waits. A runtime that says "started" and did nothing leaves it at that.
+    if not found.executed:
+        raise _wrong("the runtime did not start it")
+    if "seccomp" in config["linux"] and status.seccomp != 2:
         raise _wrong("it runs without its seccomp filter")
 
 

@@ -111,3 +111,16 @@ async def _gone(pid: int) -> bool:
             return True
         await asyncio.sleep(0.01)
     return False
+
+
+@pytest.mark.parametrize(
+    ("code", "out", "err", "line"),
+    [
+        (1, b"", b"", "exit status 1"),
+        (1, b"", b"\0" * 9000, "exit status 1"),
+        (137, b"a\nb\n", b"", "b"),
+        (1, b"out", b"first\nlast \x1b[31m\n\n", "last  [31m"),
+    ],
+)
+def test_the_line_of_an_error_is_never_empty_and_printable(code, out, err, line):
+    assert process.Result(code, out, err).line() == line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 from polong.cri import notify, stopping
 from polong.cri.engine import Engine, remove_tree
@@ -32,6 +33,9 @@ async def remove(engine: Engine, container: Container) -> None:
         engine.container_records.delete(container.id)
         del engine.table.containers[container.id]
         engine.table.release(container.id)
+        if container.conmon is not None:
+            # By now it has ended by itself, or stands still: nobody needs it any more.
+            container.conmon.signal(signal.SIGKILL)
         for process in (container.main, container.conmon):
             if process is not None:
                 process.close()
