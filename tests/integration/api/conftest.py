@@ -58,7 +58,7 @@ class FakeNode:
             await asyncio.sleep(0.05)
             yield b"more\n"
 
-    async def processes(self, pod: Json) -> Json:
+    async def processes(self, pod: Json, *, full: bool = False) -> Json:
         return {"kind": "ProcessList", "apiVersion": "polong.dev/v1alpha1", "metadata": {}, "items": []}
 
 

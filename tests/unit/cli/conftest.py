@@ -19,6 +19,7 @@ from polong.daemon import kubeconfig, pki
 from polong.kit.stdio import Stdio, TerminalSize
 from polong.kit.tasks import Tasks
 from polong.objects.podlogs import PodLogOptions
+from polong.objects.podsignal import SignalOptions
 from polong.store import MemoryStorage
 
 Json = dict[str, Any]
@@ -33,6 +34,9 @@ class FakeNode:
     def __init__(self) -> None:
         self.sizes: list[tuple[int, int]] = []
         self.processes_of: list[Json] = []
+        self.full = False
+        self.outcome = "sent"
+        self.signalled: SignalOptions | None = None
 
     async def exec(self, pod: Json, container: str, command: Sequence[str], stdio: Stdio) -> int:
         assert stdio.stdout is not None
@@ -76,8 +80,23 @@ class FakeNode:
         for line in lines[-options.tail_lines :] if options.tail_lines is not None else lines:
             yield line
 
-    async def processes(self, pod: Json) -> Json:
-        return {"apiVersion": "polong.dev/v1alpha1", "kind": "ProcessList", "metadata": {}, "items": self.processes_of}
+    async def processes(self, pod: Json, *, full: bool = False) -> Json:
+        self.full = full
+        return {"apiVersion": "polong.dev/v1alpha1", "kind": "ProcessList", "metadata": pod["metadata"], "items": self.processes_of}
+
+    async def signal(self, pod: Json, options: SignalOptions, user: str = "") -> Json:
+        receiver = {"container": "nginx", "role": "main", "pid": 7, "hostPID": 70, "name": "nginx", "command": ["nginx: master\x1b"]}
+        outcome = "would be sent" if options.dry_run else self.outcome
+        self.signalled = options
+        return {"kind": "Signal", "signal": "SIGHUP", "receivers": [{**receiver, "outcome": outcome}]}
+
+    async def restart(self, pod: Json, container: str, user: str = "") -> Json:
+        return {"kind": "Restart", "container": container, "containerID": "old", "restartCount": 1}
+
+    async def owner(self, pid: int, cgroup: str = "") -> Json:
+        found = {"kind": "HostProcess", "hostPID": pid, "name": "java", "command": ["java", "-jar"], "cgroup": cgroup or "/x", "ended": ""}
+        place = {"pod": {"name": "web", "namespace": "default", "uid": "u1"}, "container": "app", "role": "main", "pid": 3}
+        return {**found, **place, "ended": "OOMKilled" if cgroup else ""} if pid == 4711 else found
 
 
 _: type[Node] = FakeNode

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.kubelet.conftest import Bench
 from tests.unit.kubelet.doubles import UID, container, pod
 
-from polong.kit.errors import BadRequest, NotFound
+from polong.kit.errors import BadRequest, FailedPrecondition, NotFound
 from polong.kit.stdio import Pipe, Stdio
 from polong.kubelet.streams import processes
 from polong.objects.podlogs import PodLogOptions
@@ -73,3 +73,60 @@ def test_verbose_information_becomes_a_group() -> None:
     group = processes.group("app", "c1", info)
     assert (group.pid, group.cgroup, group.container, group.id) == (42, "/x/c1", "app", "c1")
     assert processes.group("", "s1", "").pid == 0
+
+
+# --- restart of one container ------------------------------------------------------------------------------------------------------
+
+
+async def test_one_container_is_restarted_and_its_sibling_is_not(bench: Bench) -> None:
+    bench.api.create(pod(container("app"), container("peer")))
+    await bench.until(lambda: len(bench.runtime.live()) == 2)
+    peer = bench.runtime.live("peer")[0].id
+    answer = await bench.kubelet.streams.restart(bench.api.objects[UID], "app", "admin")
+    assert (answer["container"], answer["restartCount"]) == ("app", 0)
+    await bench.until(lambda: [each.metadata.attempt for each in bench.runtime.live("app")] == [1])
+    assert bench.runtime.live("peer")[0].id == peer
+
+
+async def test_a_restart_on_request_is_no_crash(bench: Bench) -> None:
+    """However often: no back-off, which the clock (it stands still) would never end."""
+    own = await started(bench)
+    for attempt in (1, 2, 3):
+        await bench.kubelet.streams.restart(own, "")
+        await bench.until(lambda n=attempt: [each.metadata.attempt for each in bench.runtime.live("app")] == [n])  # type: ignore[misc]
+
+
+async def test_a_restart_ends_a_back_off(bench: Bench) -> None:
+    own = await started(bench)
+    bench.runtime.exit("app", 1)
+    await bench.until(lambda: [each.metadata.attempt for each in bench.runtime.live("app")] == [1])
+    bench.runtime.exit("app", 1)
+    await bench.until(lambda: "CrashLoopBackOff" in json.dumps(bench.api.status(UID)))
+    await bench.kubelet.streams.restart(own, "app")
+    await bench.until(lambda: [each.metadata.attempt for each in bench.runtime.live("app")] == [2])
+
+
+async def test_on_failure_restarts_what_ended_well(bench: Bench) -> None:
+    bench.api.create(pod(container("app"), container("peer"), restartPolicy="OnFailure"))
+    await bench.until(lambda: len(bench.runtime.live()) == 2)
+    bench.runtime.exit("app", 0)
+    await bench.quiet()
+    assert not bench.runtime.live("app")
+    await bench.kubelet.streams.restart(bench.api.objects[UID], "app")
+    await bench.until(lambda: [each.metadata.attempt for each in bench.runtime.live("app")] == [1])
+
+
+async def test_what_cannot_be_restarted(bench: Bench) -> None:
+    bench.api.create(pod(restartPolicy="Never"))
+    await bench.until(lambda: bench.runtime.live("app"))
+    own = bench.api.objects[UID]
+    before = bench.runtime.live("app")[0].id
+    with pytest.raises(FailedPrecondition, match="restartPolicy is Never"):
+        await bench.kubelet.streams.restart(own, "app")
+    with pytest.raises(NotFound, match="did you mean 'app'"):
+        await bench.kubelet.streams.restart(own, "ap")
+    going = {**own, "metadata": {**own["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    with pytest.raises(FailedPrecondition, match="is being deleted"):
+        await bench.kubelet.streams.restart(going, "app")
+    await bench.quiet()
+    assert bench.runtime.live("app")[0].id == before

@@ -149,7 +149,7 @@ class EchoNode:
             await self.release.wait()
         yield b"last line\n"
 
-    async def processes(self, pod: Json) -> Json:
+    async def processes(self, pod: Json, *, full: bool = False) -> Json:
         return {}
 
 
