@@ -85,7 +85,7 @@ class Service:
 
     def streams_body(self, method: str, path: str) -> bool:
         """Whether this request's body is to be handed over as a stream, unbounded."""
-        return administration.streams_body(method, path)
+        return administration.streams_body(method, path) or inspection.streams_body(method, path)
 
     async def handle(self, request: Request) -> Response:
         """The answer; PolongError (see objects/status.py) where there is none."""

@@ -54,6 +54,7 @@ _OWN = (
     Row("imagepulls", "imagepull", False, (*POLONG, "ImagePull"), ("create",)),
     Row("images", "image", False, (*POLONG, "Image"), ("deletecollection", "list")),
     Row("pods/access", "", True, (*POLONG, "PodAccess"), ("get",)),
+    Row("pods/files", "", True, (*POLONG, "PodFile"), ("create", "get")),
     Row("pods/processes", "", True, (*POLONG, "ProcessList"), ("get", "watch")),
     Row("pods/restart", "", True, (*POLONG, "Restart"), ("create",)),
     Row("pods/signal", "", True, (*POLONG, "Signal"), ("create",)),

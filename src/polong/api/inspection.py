@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from polong.api import status
@@ -10,10 +10,17 @@ from polong.api.paths import Target
 from polong.api.ports import Inspector
 from polong.api.service import Request, Response
 from polong.kit.errors import BadRequest, Unavailable
+from polong.objects import podfiles
 
 Json = dict[str, Any]
 
-SUBRESOURCES = frozenset({"access"})
+SUBRESOURCES = frozenset({"access", "files"})
+_BYTES = {"Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff"}
+
+
+def streams_body(method: str, path: str) -> bool:
+    """A file is not held in memory."""
+    return method == "POST" and path.startswith("/apis/polong.dev/v1alpha1/namespaces/") and path.rstrip("/").endswith("/files")
 
 
 async def handle(
@@ -25,7 +32,26 @@ async def handle(
         case "access", "GET" | "HEAD":
             _known(query, {"from", "to"})
             return Response(200, await inspector.access(await pod(), query.get("from", ""), query.get("to", "")))
+        case "files", "GET":
+            options = podfiles.parse(query)
+            found, body = await inspector.files(await pod(), query.get("container", ""), options)
+            return Response(200, found) if body is None else Response(200, headers=_BYTES, chunks=body)
+        case "files", "POST":
+            _known(query, {"container", "path", "mode"})
+            path, mode = podfiles.path_of(query), podfiles.mode_of(query)
+            written = await inspector.write_file(await pod(), query.get("container", ""), path, mode, _stream(request))
+            return Response(201, written)
     raise status.method_not_allowed()
+
+
+async def _stream(request: Request) -> AsyncIterator[bytes]:
+    if isinstance(request.body, AsyncIterator):
+        async for chunk in request.body:
+            yield chunk
+    elif isinstance(request.body, bytes):
+        yield request.body
+    elif request.body is not None:
+        raise BadRequest("cannot write: the body must be the bytes of the file")
 
 
 def _known(query: Mapping[str, str], names: set[str]) -> None:

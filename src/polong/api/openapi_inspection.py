@@ -1,4 +1,4 @@
-"""The part of polong.dev's OpenAPI that concerns reach: pods/access. Pure."""
+"""The part of polong.dev's OpenAPI that concerns reach: pods/access and pods/files. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ _VERDICT: Json = {
 _VERDICTS: Json = {"type": "object", "properties": dict.fromkeys(("see", "signal", "environ", "root", "cwd", "ptrace"), _VERDICT)}
 _PROCESS: Json = {"type": "object", "properties": {"pid": _NUMBER, "hostPID": _NUMBER, "uid": _NUMBER, "command": _TEXTS}}
 
+_FILE: Json = {
+    "container": _TEXT,
+    "name": _TEXT,
+    "type": _TEXT,
+    "mode": {**_TEXT, "description": "Permission bits, octal."},
+    "uid": _NUMBER,
+    "gid": _NUMBER,
+    "sizeBytes": _NUMBER,
+    "modified": {**_NUMBER, "description": "Seconds since 1970."},
+    "target": {**_TEXT, "description": "Of a link, as it is written."},
+}
+
 KINDS: dict[str, Json] = {
     "PodAccess": {
         "yamaPtraceScope": _NUMBER,
@@ -40,7 +52,18 @@ KINDS: dict[str, Json] = {
             },
         },
     },
+    "PodFile": {
+        **_FILE,
+        "truncated": {"type": "boolean"},
+        "items": {"type": "array", "items": {"type": "object", "properties": _FILE}},
+    },
 }
 """Properties by kind, besides kind, apiVersion and metadata."""
 
 ACCESS_QUERY = (("from", "string"), ("to", "string"))
+FILES_QUERY = (
+    *((name, "string") for name in ("container", "path", "op")),
+    *((name, "integer") for name in ("offset", "limit", "tail")),
+    ("follow", "boolean"),
+)
+WRITE_QUERY = tuple((name, "string") for name in ("container", "path", "mode"))

@@ -58,7 +58,7 @@ _PROCESS: Json = {
     },
     "noNewPrivileges": _FLAG,
     "seccomp": {**_TEXT, "enum": ["Disabled", "Strict", "Filter"]},
-    "dumpable": {**_said(_FLAG, "null where it cannot be told: processes of root's own their files either way."), "nullable": True},
+    "dumpable": {**_said(_FLAG, "null where it cannot be told: it may trace others itself."), "nullable": True},
     "userNamespace": _TEXT,
     "pssBytes": {**_NUMBER, "nullable": True},
     "swapBytes": {**_NUMBER, "nullable": True},
@@ -134,6 +134,11 @@ def document(version: str) -> Json:
     listing = (("full", "boolean"), ("watch", "boolean"), ("interval", "number"), ("timeoutSeconds", "integer"))
     paths: Json = {
         f"{_POD}/access": {"get": _operation("get", "PodAccess", query=openapi_inspection.ACCESS_QUERY), "parameters": pod},
+        f"{_POD}/files": {
+            "get": _operation("get", "PodFile", query=openapi_inspection.FILES_QUERY),
+            "post": _operation("post", "PodFile", code="201", query=openapi_inspection.WRITE_QUERY),
+            "parameters": pod,
+        },
         f"{_POD}/processes": {"get": _operation("get", "ProcessList", query=listing), "parameters": pod},
         f"{_POD}/signal": {
             "post": _operation("post", "Signal", code="201", body=True, query=(("dryRun", "string"),)),

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 from polong.kit.stdio import Stdio
+from polong.objects.podfiles import FileOptions
 from polong.objects.podlogs import PodLogOptions
 from polong.objects.podsignal import SignalOptions
 
@@ -69,6 +70,16 @@ class Inspector(Protocol):
         the fewest that would turn the verdict over; `indirect` says how a refused caller could get there after all. Callers are the main
         processes of containers, or of `source` alone; targets are main processes, or with `target` all processes of that container.
         NotFound, FailedPrecondition."""
+        ...
+
+    async def files(self, pod: Json, container: str, options: FileOptions) -> tuple[Json, AsyncIterator[bytes] | None]:
+        """A `PodFile` {container, name, type, mode, uid, gid, sizeBytes, modified} and, of a list, items of those (with `target` for
+        links) and `truncated`; and the bytes of a read. `container` may be "" for the default one. NotFound, Invalid, TooLarge,
+        FailedPrecondition, DeadlineExceeded."""
+        ...
+
+    async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes]) -> Json:
+        """The `PodFile` that was put in place, whole, or nothing was changed. Errors as above."""
         ...
 
 

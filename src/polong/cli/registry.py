@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Reach": {
         "access": "Explain what containers of a Pod may do to each other's processes, and which rule decides.",
+        "files": "List, print, follow and copy files of a container; needs no shell and no tar in its image.",
     },
     "Other": {
         "completion": "Print the completion script of a shell.",
@@ -195,5 +196,9 @@ def _reach(name: str) -> click.Command | None:
             from polong.cli import access
 
             return access.access
+        case "files":
+            from polong.cli import files
+
+            return files.files
         case _:
             return None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from polong.criapi.wire import v1
 from polong.kit.errors import FailedPrecondition, Internal, NotFound
-from polong.kubelet.host.access import AccessReader, Member, pod_access, refused_calls
+from polong.kubelet.host import files
+from polong.kubelet.host.access import API_VERSION, AccessReader, Member, pod_access, refused_calls
 from polong.kubelet.host.processes import Group
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import RuntimeService
 from polong.objects import pod as pods
+from polong.objects.podfiles import FileOptions
 
 Json = dict[str, Any]
 
@@ -34,6 +37,23 @@ class Inspection:
         async with asyncio.timeout(_READING):
             return await asyncio.to_thread(pod_access, pod, members, self._reader, source, target)
 
+    async def files(self, pod: Json, container: str, options: FileOptions) -> tuple[Json, AsyncIterator[bytes] | None]:
+        """A `PodFile` and, for a read, its bytes. NotFound, Invalid, FailedPrecondition, TooLarge, DeadlineExceeded."""
+        group = await self._group(pod, container)
+        found, body = await files.look(group, options)
+        return _file(pod, group, found), body
+
+    async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes]) -> Json:
+        """Put a file in place; its `PodFile`. Nothing has changed where this fails."""
+        group = await self._group(pod, container)
+        return _file(pod, group, await files.write(group, path, mode, data))
+
+    async def _group(self, pod: Json, container: str) -> Group:
+        members = {each.group.container: each.group for each in await self._members(pod) if each.group.container}
+        name = container or pods.default_container(pod)
+        _require(pod, name, set(members))
+        return members[name]
+
     async def _members(self, pod: Json) -> list[Member]:
         """The sandbox first, then the containers that run, in the order of the spec."""
         seen = await self._pleg.observe(pods.uid(pod))
@@ -52,6 +72,11 @@ class Inspection:
             if member.group.pid:
                 members.append(member)
         return members
+
+
+def _file(pod: Json, group: Group, found: Json) -> Json:
+    metadata = {key: pod["metadata"][key] for key in ("name", "namespace", "uid") if key in pod["metadata"]}
+    return {"kind": "PodFile", "apiVersion": API_VERSION, "metadata": metadata, "container": group.container, **found}
 
 
 def _require(pod: Json, name: str, running: set[str]) -> None:

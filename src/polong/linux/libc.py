@@ -46,6 +46,7 @@ mount = _declare("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, cty
 umount2 = _declare("umount2", ctypes.c_char_p, ctypes.c_int)
 unshare = _declare("unshare", ctypes.c_int)
 setns = _declare("setns", ctypes.c_int, ctypes.c_int)
+fstatfs = _declare("fstatfs", ctypes.c_int, ctypes.c_void_p)
 inotify_init1 = _declare("inotify_init1", ctypes.c_int)
 inotify_add_watch = _declare("inotify_add_watch", ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 inotify_rm_watch = _declare("inotify_rm_watch", ctypes.c_int, ctypes.c_int)
