@@ -222,16 +222,12 @@ class Handle:
         self._fd.close()
 
     def _bytes(self, name: str) -> bytes:
-        return self._owned(name)[0]
-
-    def _owned(self, name: str, *, owner: bool = False) -> tuple[bytes, int]:
-        """The body of a file and, where asked for, its owner (else -1)."""
         try:
             fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd.fileno())
         except FileNotFoundError:
             raise ProcessLookupError(f"no process {self.pid}") from None
         try:
-            return os.read(fd, _LIMIT), os.fstat(fd).st_uid if owner else -1
+            return os.read(fd, _LIMIT)
         finally:
             os.close(fd)
 
@@ -269,18 +265,6 @@ class Handle:
             return os.stat(f"ns/{kind}", dir_fd=self._fd.fileno()).st_ino
         except OSError:
             return 0
-
-    def owner(self) -> int:
-        """Who owns its files: its effective user, or root (of its user namespace) where it is not dumpable. proc_pid(5)."""
-        return self._owned("stat", owner=True)[1]
-
-    def root_of_namespace(self) -> int:
-        """The uid that is 0 in its user namespace (0 where that has no such user)."""
-        for line in self._text("uid_map").splitlines():
-            inside, outside, _ = map(int, line.split())
-            if inside == 0:
-                return outside
-        return 0
 
     def rollup(self) -> Rollup | None:
         """None for what has no memory of its own (zombies, kernel threads), or where the kernel does not say."""

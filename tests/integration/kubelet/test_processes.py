@@ -79,7 +79,8 @@ def test_members_children_and_strangers(cgroups: Cgroups, top: str) -> None:
     try:
         group = Group("app", "c1", f"{top}/c1", shell.child.pid)
         shell.say("sleep 1234 & (sleep 4321 &) ; sleep 0.01")
-        eventually(lambda: len(items(cgroups, group)) == 3)
+        wanted = ["/bin/sh", "sleep 1234", "sleep 4321"]
+        eventually(lambda: sorted(" ".join(each["command"]) for each in items(cgroups, group)) == wanted)
         by_words = {" ".join(each["command"]): each for each in items(cgroups, group)}
         assert by_words["/bin/sh"]["role"] == "main"
         assert by_words["sleep 1234"]["role"] == "child"

@@ -88,17 +88,14 @@ def test_files_that_were_cut_belong_to_nobody(tmp_path, body):
                 read()
 
 
-def test_memory_and_root_of_the_user_namespace(tmp_path):
+def test_memory_and_open_files(tmp_path):
     directory = make(tmp_path, 5)
     (directory / "smaps_rollup").write_text("55-7f ---p 0 00:00 0 [rollup]\nRss: 900 kB\nPss:   640 kB\nPss_Anon: 9 kB\nSwap: 12 kB\n")
-    (directory / "uid_map").write_text("         1     200000          5\n         0     100000          1\n")
     (directory / "fd").mkdir()
     (directory / "fd/0").touch()
     with proc.Handle(5, tmp_path) as handle:
         assert handle.rollup() == proc.Rollup(640 * 1024, 12 * 1024)
-        assert handle.root_of_namespace() == 100000
         assert handle.open_files() == 1
-        assert handle.owner() == os.getuid()
 
 
 def test_what_is_gone_or_dead(tmp_path):

@@ -15,6 +15,7 @@ from pathlib import Path
 from polong.kit.errors import PolongError
 from polong.linux import paths, proc
 from polong.linux.cgroups import Cgroups
+from polong.linux.dumpable import is_dumpable
 
 _PASSWD_BYTES = 1 << 20
 _PASSWD_LINES = 10_000
@@ -34,8 +35,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Details:
-    """What is too costly for a long list. `dumpable` is None where the kernel does not let it be told: a process of root's owns its
-    files either way. `user_namespace` is an inode, sizes are bytes, None where there is none to be had."""
+    """What is too costly for a long list. `dumpable` is None where it cannot be told (see `linux.dumpable`). `user_namespace` is an
+    inode, sizes are bytes, None where there is none to be had."""
 
     status: proc.Status
     dumpable: bool | None
@@ -118,6 +119,7 @@ class Reader:
     root: Path = proc.PROC
     ticks: int = os.sysconf("SC_CLK_TCK")
     page: int = os.sysconf("SC_PAGE_SIZE")
+    dumpable: Callable[[int, Path], bool | None] = is_dumpable
 
     def read(self, groups: Sequence[Group], *, full: bool = False) -> Look:
         """Everything in the groups' cgroups now; with `full`, the details too. Blocking: about 0.1 ms a process, 0.5 with details."""
@@ -156,7 +158,7 @@ class Reader:
                 if group.cgroup and not any(below(path, group.cgroup) for path in handle.cgroups().values()):
                     return None
                 stat, ids, command = handle.stat(), handle.ids(), handle.command()
-                details = _details(handle, ids.uid) if full else None
+                details = self._details(handle) if full else None
                 return Found(group, stat, ids, command, handle.namespace("pid"), "", details)
         except ProcessLookupError:
             return None
@@ -165,6 +167,11 @@ class Reader:
         if group.cgroup:
             return self.members(group.cgroup)
         return [group.pid] if group.pid else []
+
+    def _details(self, handle: proc.Handle) -> Details:
+        # By number, not through the handle: what follows raises where the number has changed hands meanwhile.
+        dumpable = self.dumpable(handle.pid, self.root)
+        return Details(handle.status(), dumpable, handle.namespace("user"), handle.rollup(), handle.open_files())
 
     def _zombies(self, groups: Sequence[Group], found: Mapping[int, Found], *, full: bool) -> list[Found]:
         """A zombie's own PID namespace is closed already: it is said to be in that of its container's others."""
@@ -181,7 +188,7 @@ class Reader:
                     group = next((each for each in groups if each.cgroup and any(below(path, each.cgroup) for path in held)), None)
                     if group is not None and not _above(ids := handle.ids(), group, found):
                         namespace = next((each.namespace for each in found.values() if each.group == group), 0)
-                        zombies.append(Found(group, stat, ids, (), namespace, "", _details(handle, ids.uid) if full else None))
+                        zombies.append(Found(group, stat, ids, (), namespace, "", self._details(handle) if full else None))
             except ProcessLookupError:
                 continue
         return zombies
@@ -200,17 +207,6 @@ class Reader:
             if line.startswith("btime "):
                 return float(line.split()[1])
         return 0.0
-
-
-def _details(handle: proc.Handle, uid: int) -> Details:
-    owner, root = handle.owner(), handle.root_of_namespace()
-    return Details(
-        status=handle.status(),
-        dumpable=None if uid == root else owner == uid,
-        user_namespace=handle.namespace("user"),
-        rollup=handle.rollup(),
-        open_files=handle.open_files(),
-    )
 
 
 def _above(ids: proc.Ids, group: Group, found: Mapping[int, Found]) -> bool:
