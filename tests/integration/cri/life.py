@@ -1,0 +1,107 @@
+"""A Pod's whole life, in a process that is killed at its n-th step. Lines in: n and a sandbox's name; lines out: what became of it.
+
+A step is the beginning or the end of a call of what lies under the service: runtime, supervisor, network, images, records. So both
+"noted, not done" and "done, not noted" come up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+_STEPS = {
+    "runtime": ("create", "run", "start", "kill", "delete"),
+    "supervisor": ("create", "forget"),
+    "network": ("create_namespace", "attach", "detach", "delete_namespace"),
+    "images": ("mount_rootfs", "release_rootfs"),
+    "records": ("save", "delete"),
+}
+
+
+class Steps:
+    def __init__(self, fatal: int) -> None:
+        self._fatal = fatal
+        self.count = 0
+
+    def passed(self) -> None:
+        self.count += 1
+        if self.count == self._fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self, owner: Any, names: tuple[str, ...]) -> None:
+        for name in names:
+            setattr(owner, name, self._around(getattr(owner, name)))
+
+    def _around(self, plain: Any) -> Any:
+        if inspect.iscoroutinefunction(plain):
+
+            async def slow(*args: Any, **kwargs: Any) -> Any:
+                self.passed()
+                result = await plain(*args, **kwargs)
+                self.passed()
+                return result
+
+            return slow
+
+        def quick(*args: Any, **kwargs: Any) -> Any:
+            self.passed()
+            result = plain(*args, **kwargs)
+            self.passed()
+            return result
+
+        return quick
+
+
+async def live(conftest: Any, directory: Path, fatal: int, name: str) -> int:
+    v1 = conftest.v1
+    node = conftest.Node(directory)
+    await node.start()
+    steps = Steps(fatal)
+    engine = node.engine
+    for owner, names in (
+        (node.handler.runtime, _STEPS["runtime"]),
+        (node.handler.supervisor, _STEPS["supervisor"]),
+        (node.network, _STEPS["network"]),
+        (node.images, _STEPS["images"]),
+        (engine.sandbox_records, _STEPS["records"]),
+        (engine.container_records, _STEPS["records"]),
+    ):
+        steps.watch(owner, names)
+    sandbox = await node.run(name, network=v1.POD)
+    one, _ = await node.started(sandbox, "sleep", "1000"), await node.started(sandbox, "sleep", "1000")
+    await node.stop(one, 5)
+    await node.service.remove_container(v1.RemoveContainerRequest(container_id=one))
+    await node.service.stop_pod_sandbox(v1.StopPodSandboxRequest(pod_sandbox_id=sandbox))
+    await node.service.remove_pod_sandbox(v1.RemovePodSandboxRequest(pod_sandbox_id=sandbox))
+    await node.service.aclose()
+    await node.images.aclose()
+    return steps.count
+
+
+def main() -> None:
+    spec = importlib.util.spec_from_file_location("conftest_cri", sys.argv[1])
+    conftest = importlib.util.module_from_spec(spec)
+    sys.modules["conftest_cri"] = conftest
+    spec.loader.exec_module(conftest)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        fatal, name = line.split()
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            count = asyncio.run(live(conftest, Path.cwd(), int(fatal), name))
+            os.write(writer, str(count).encode())
+            os._exit(0)
+        os.close(writer)
+        _, status = os.waitpid(child, 0)
+        print("killed" if os.WIFSIGNALED(status) else f"lived {os.read(reader, 20).decode()}", flush=True)
+        os.close(reader)
+
+
+main()
