@@ -115,13 +115,22 @@ class Actions:
     async def start(
         self, pod: Json, seen: Observation, starts: Sequence[Start], images: Mapping[str, LocalImage | Outcome]
     ) -> Mapping[str, Outcome]:
-        """Create all side by side, start them in order: that is what can be seen of Kubernetes' one after the other."""
+        """Create all side by side, start them in order: that is what can be seen of Kubernetes' one after the other. One is started as
+        soon as it is made and those before it have had their turn."""
         paths = await self._volumes.set_up(pod)
-        made = await every(self._create(pod, seen, each, images.get(each.name), paths) for each in starts)
-        outcomes: dict[str, Outcome] = {}
-        for each, result in zip(starts, made, strict=True):
-            outcomes[each.name] = result if isinstance(result, Outcome) else await self._start(pod, each, result)
-        return outcomes
+        turns = [asyncio.Event() for _ in starts]
+
+        async def one(index: int, start: Start) -> Outcome:
+            try:
+                result = await self._create(pod, seen, start, images.get(start.name), paths)
+                if index > 0:
+                    await turns[index - 1].wait()
+                return result if isinstance(result, Outcome) else await self._start(pod, start, result)
+            finally:
+                turns[index].set()
+
+        outcomes = await every(one(index, each) for index, each in enumerate(starts))
+        return {each.name: outcome for each, outcome in zip(starts, outcomes, strict=True)}
 
     async def _create(
         self, pod: Json, seen: Observation, start: Start, image: LocalImage | Outcome | None, paths: Mapping[str, Path]
