@@ -47,7 +47,8 @@ def lasting(client: Client, name: str) -> list[str]:
 def host_traces(node: Node) -> list[str]:
     """Whatever on this host carries the node's id."""
     identity = hashlib.sha256(str(node.root.resolve()).encode()).hexdigest()[:8]
-    found = [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{identity}*") if path.is_dir()]
+    # os.walk, for cgroups of others come and go while this looks.
+    found = [path for path, _, _ in os.walk("/sys/fs/cgroup") if identity in path.rpartition("/")[2]]
     found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if identity in line or str(node.root) in line]
     found += [path.name for path in Path("/sys/class/net").iterdir() if identity in path.name]
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout

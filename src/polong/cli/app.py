@@ -5,6 +5,7 @@ Exit codes: 0, 1 for what the command could not do, 2 for wrong use, 130 after C
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import NoReturn
@@ -49,8 +50,12 @@ def cli(**_flags: object) -> None:
 
 
 def main() -> NoReturn:
-    """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    """The console script. Ends at once: taking an interpreter apart costs a short command a tenth of its time."""
+    code = run(sys.argv[1:])
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def run(args: list[str]) -> int:

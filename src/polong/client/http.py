@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import h11
-import msgspec
 
 from polong.client.connection import Connection, Origin
 from polong.client.transport import Answer, Call, Transport
@@ -76,7 +76,7 @@ class HTTPTransport:
         self._closed = False
 
     async def call(self, call: Call) -> Answer:
-        body = call.body if call.body is None or isinstance(call.body, bytes | AsyncIterator) else msgspec.json.encode(call.body)
+        body = call.body if call.body is None or isinstance(call.body, bytes | AsyncIterator) else _encode(call.body)
         while True:
             connection, reused = await self._connection()
             try:
@@ -224,8 +224,8 @@ class HTTPAnswer:
     async def json(self) -> Json:
         data = await self.data()
         try:
-            decoded = msgspec.json.decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
+            decoded = json.loads(data)
+        except (ValueError, RecursionError) as error:
             raise errors.Internal(f"cannot read the server's answer as JSON: {error}") from error
         if not isinstance(decoded, dict):
             raise errors.Internal("cannot read the server's answer: it is no JSON object")
@@ -285,6 +285,11 @@ class HTTPAnswer:
             await connection.aclose()
 
 
+def _encode(body: Json) -> bytes:
+    # Not msgspec: it takes longer to import than a command's few bodies take.
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
 def _headers(head: h11.Response | h11.InformationalResponse) -> dict[str, str]:
     merged: dict[str, str] = {}
     for raw_name, raw_value in head.headers:
@@ -299,8 +304,8 @@ def _documents(line: bytes) -> list[Json]:
     if not line:
         return []
     try:
-        return [msgspec.json.decode(line)]
-    except msgspec.DecodeError:
+        return [json.loads(line)]
+    except ValueError:
         pass
     documents, text, at, decoder = [], line.decode("utf-8", "replace"), 0, JSONDecoder()
     try:

@@ -5,13 +5,12 @@ API concepts: https://kubernetes.io/docs/reference/using-api/api-concepts/
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
-
-import msgspec
 
 from polong.client.transport import Answer, Call, Transport
 from polong.kit import errors
@@ -178,7 +177,7 @@ class Client:
         options: WriteOptions | None = None,
     ) -> Json:
         """Apply `patch` of the given kind; PatchType.APPLY is server-side apply and wants options.field_manager."""
-        body = patch if isinstance(patch, bytes | dict) else msgspec.json.encode(list(patch))
+        body = patch if isinstance(patch, bytes | dict) else json.dumps(list(patch)).encode()
         path = resource.path(namespace, name, subresource)
         return await self._json(Call("PATCH", path, (options or WriteOptions()).query(), body=body, content_type=kind.value))
 
@@ -245,8 +244,8 @@ async def read_error(answer: Answer) -> errors.PolongError:
     """What a non-2xx answer means, from its body where that is a Status."""
     data = await answer.data()
     try:
-        status = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        status = json.loads(data)
+    except (ValueError, RecursionError):
         status = None
     return error_of(answer.status, status if isinstance(status, dict) else None, data.decode("utf-8", "replace"))
 

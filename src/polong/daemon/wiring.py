@@ -71,7 +71,7 @@ class Node:
     async def _runtime(self) -> tuple[ImageService, CriService]:
         """Images and CRI: what an earlier run left is taken over before anyone can ask."""
         config = self._config
-        images = ImageService(config.images_dir, in_use=lambda: cri.images_in_use(), hosts=Hosts(_HOSTS))
+        images = ImageService(config.images_dir, in_use=lambda: cri.images_in_use(), hosts=Hosts(_HOSTS, loopback_http=True))
         launcher = Launcher(config.runtime, config.run_dir)
         handler = Handler(Runtime(launcher, config.run_dir), Conmon(launcher, config.run_dir))
         self._kernel = HostKernel(launcher.groups)

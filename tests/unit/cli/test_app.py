@@ -1,5 +1,8 @@
 """The command line as a whole: help, mistakes, no server."""
 
+import subprocess
+import sys
+
 from .conftest import Api, Run
 
 
@@ -21,3 +24,12 @@ def test_every_command_has_help_with_examples(polong: Run) -> None:
 def test_mistyped_commands(polong: Run) -> None:
     result = polong("gett", "pods")
     assert (result.code, result.err.splitlines()[0]) == (2, "error: unknown command 'gett'; did you mean 'get'?")
+
+
+def test_a_command_imports_no_more_than_it_needs() -> None:
+    """A tenth of a second is all that `polong get` takes; each of these would add to it."""
+    heavy = {"aiohttp", "cryptography", "grpclib", "msgspec", "rich", "sqlite3", "yaml", "polong.api", "polong.daemon", "polong.kubelet"}
+    load = "[registry.load(name) for name in ('get', 'describe', 'logs')]"
+    script = f"import sys, polong.client.kubeconfig; from polong.cli import app, registry; {load}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert heavy & set(done.stdout.split()) == set()
