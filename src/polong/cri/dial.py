@@ -1,49 +1,43 @@
-"""A connection to a port of a network namespace: made by a child that enters it, handed back as a descriptor.
-
-This file is also that child: nsenter(1) starts it by path, in isolated mode, with the standard library alone. The daemon itself
-never enters a namespace, and the child enters the network's only: its files, libraries and processes stay the host's.
-"""
+"""A connection to a port of the loopback of a network namespace."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
-import sys
+
+from polong.kit.errors import Unavailable
+from polong.linux import namespaces
 
 _CONNECT_SECONDS = 5.0
+# What a server on "localhost" may have chosen.
+_PLACES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
-def dial(port: int) -> socket.socket:
-    """127.0.0.1, then ::1: what a server on "localhost" may have chosen. OSError of the first where neither answers."""
-    refusal: OSError | None = None
-    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+async def connect(netns: str, port: int) -> socket.socket:
+    """A non-blocking socket, connected inside the namespace `netns` (a path; "" is the host's). Unavailable, with what 127.0.0.1 said,
+    where neither it nor ::1 answers."""
+    refusals: list[str] = []
+    for family, address in _PLACES:
         try:
-            connection = socket.socket(family, socket.SOCK_STREAM)
+            connection = namespaces.tcp_socket(family, netns)
         except OSError as error:
-            refusal = refusal or error
+            refusals.append(_words(error))
             continue
         try:
-            connection.settimeout(_CONNECT_SECONDS)
-            connection.connect((address, port))
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await asyncio.get_running_loop().sock_connect(connection, (address, port))
         except OSError as error:
             connection.close()
-            refusal = refusal or error
+            refusals.append(_words(error))
+        except BaseException:
+            connection.close()
+            raise
         else:
             return connection
-    assert refusal is not None
-    raise refusal
+    raise Unavailable(f"cannot connect to port {port} of the Pod: {refusals[0]}")
 
 
-def main(port: int, channel: int) -> int:
-    """Send the connection over the Unix socket `channel`; else the reason on standard error."""
-    try:
-        connection = dial(port)
-    except OSError as error:
-        sys.stderr.write(f"{error.strerror or 'timed out'}\n")
-        return 1
-    with socket.socket(fileno=channel) as parent:
-        socket.send_fds(parent, [b"\0"], [connection.fileno()])
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+def _words(error: OSError) -> str:
+    """The kernel's; asyncio puts other ones in their place."""
+    return os.strerror(error.errno) if error.errno else "timed out"

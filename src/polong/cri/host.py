@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from polong.cri import dial
 from polong.cri.kernel import CgroupUsage, Kernel, Process
-from polong.kit.errors import Internal, Invalid, TooLarge, Unavailable
-from polong.linux import mounts, namespaces, paths, proc, process, syscalls
+from polong.kit.errors import Internal, Invalid, TooLarge
+from polong.linux import mounts, namespaces, paths, proc, syscalls
 from polong.linux.cgroups import Cgroups
 from polong.linux.flags import MNT, MS
 from polong.linux.pidfd import PidFd
@@ -21,8 +20,6 @@ from polong.oci import verify
 from polong.oci.spec.model import Device, Json
 
 _REASON = "CreateContainerError"
-_NSENTER = "/usr/bin/nsenter"
-_DIAL_SECONDS = 15.0
 
 
 class HostProcess:
@@ -158,32 +155,11 @@ class HostKernel:
         verify.started(pid, config)
 
     async def connect(self, netns: str, port: int) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            enter = [_NSENTER, f"--net={netns}", "--"] if netns else []
-            command = [*enter, sys.executable, "-I", "-S", dial.__file__, str(port), str(theirs.fileno())]
-            result = await process.run(command, timeout=_DIAL_SECONDS, pass_fds=(theirs.fileno(),))
-            if result.code != 0:
-                raise Unavailable(f"cannot connect to port {port} of the Pod: {result.line()}")
-            return _received(ours, port)
+        return await dial.connect(netns, port)
 
     def environment(self) -> Mapping[str, str]:
         system = os.uname()
         return {"kernel": system.release, "architecture": system.machine, "cgroups": self._cgroups.layout.kind}
-
-
-def _received(channel: socket.socket, port: int) -> socket.socket:
-    channel.setblocking(False)
-    try:
-        _, numbers, _, _ = socket.recv_fds(channel, 1, 1)
-    except BlockingIOError:
-        numbers = []
-    if not numbers:
-        raise Unavailable(f"cannot connect to port {port} of the Pod: the child that should connect sent nothing")
-    connection = socket.socket(fileno=numbers[0])
-    connection.setblocking(False)
-    os.set_inheritable(connection.fileno(), False)
-    return connection
 
 
 _kernel: type[Kernel] = HostKernel

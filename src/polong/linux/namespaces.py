@@ -1,15 +1,21 @@
 """Namespaces: identity by (device, inode); network namespaces made and pinned by a short-lived child.
 
-Nothing here changes the daemon's own namespaces: `unshare` and the bind mount run in a child that then ends.
+Nothing here changes the namespaces of the daemon's working threads: `unshare` and the bind mount run in a child, `setns` in a thread,
+that then ends.
 """
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from polong.kit.errors import Unavailable
-from polong.linux import mountinfo, mounts, process
+from polong.linux import mountinfo, mounts, process, syscalls
+from polong.linux.fds import Fd
+from polong.linux.flags import CLONE
 
 _UNSHARE = "/usr/bin/unshare"
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
@@ -67,3 +73,29 @@ def unpin(path: Path) -> None:
         if mount.target == str(path) and mount.fstype == "nsfs":
             mounts.unmount(mount)
     path.unlink(missing_ok=True)
+
+
+def tcp_socket(family: int, netns: str | Path = "") -> socket.socket:
+    """A non-blocking TCP socket that belongs to the network namespace at the path `netns`, "" for our own. OSError where it cannot be.
+
+    A socket stays in the namespace where it was made, whoever uses it. So a thread of its own enters, makes it and ends, without coming
+    back: no work, and no child of ours, is ever found in there by mistake.
+    """
+    made: list[socket.socket] = []
+    failed: list[OSError] = []
+
+    def make() -> None:
+        try:
+            if netns:
+                with Fd(os.open(netns, os.O_RDONLY | os.O_CLOEXEC)) as fd:
+                    syscalls.setns(fd.fileno(), CLONE.NEWNET)
+            made.append(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=make, name="network namespace")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return made[0]

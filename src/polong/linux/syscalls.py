@@ -28,7 +28,7 @@ def unshare(flags: int) -> None:
 
 
 def setns(fd: int, kind: int = 0) -> None:
-    """setns(2). For helper children only."""
+    """setns(2), of the calling thread. For helper children, and for threads that end without coming back."""
     libc.setns(fd, kind)
 
 
