@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Reach": {
         "access": "Explain what containers of a Pod may do to each other's processes, and which rule decides.",
+        "audit": "List which containers can read whose secrets and files, in Pods that share processes.",
         "files": "List, print, follow and copy files of a container; needs no shell and no tar in its image.",
     },
     "Other": {
@@ -196,6 +197,10 @@ def _reach(name: str) -> click.Command | None:
             from polong.cli import access
 
             return access.access
+        case "audit":
+            from polong.cli import audit
+
+            return audit.audit
         case "files":
             from polong.cli import files
 
