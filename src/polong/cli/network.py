@@ -12,6 +12,10 @@ from polong.cli.node import NodeDir
 
 _POOL = ipaddress.IPv4Network("10.244.0.0/16")
 _ROUTES = Path("/proc/net/route")
+# "This network", loopback, link-local, multicast and reserved addresses: RFC 6890.
+_SPECIAL = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
+_PLUGINS = ("bridge", "host-local")
+_PLUGIN_DIRS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -51,7 +55,20 @@ def _parse(text: str) -> ipaddress.IPv4Network:
         raise Failure(f"--pod-cidr {text}: {error}") from error
     if not isinstance(network, ipaddress.IPv4Network) or not 8 <= network.prefixlen <= 28:
         raise Failure(f"--pod-cidr {text}: an IPv4 network between /8 and /28 is needed, such as 10.244.7.0/24")
+    if (
+        network.is_loopback
+        or network.is_link_local
+        or network.is_multicast
+        or network.is_reserved
+        or network.network_address.packed[0] == 0
+    ):
+        raise Failure(f"--pod-cidr {text}: no Pod can be reached at such addresses; choose a private network, such as 10.244.7.0/24")
     return network
+
+
+def missing_plugins() -> list[str]:
+    """The CNI plugins that no Pod with a network of its own can do without, and that are not here."""
+    return [name for name in _PLUGINS if not any((directory / name).is_file() for directory in _PLUGIN_DIRS)]
 
 
 def host_routes() -> list[tuple[str, ipaddress.IPv4Network]]:

@@ -56,26 +56,35 @@ def up(root: str | None, port: int | None, runtime: str | None, pod_cidr: str | 
     require_root()
     node = NodeDir(root)
     if (pid := node.pid()) is not None:
-        _already(node, pid, port)
+        _already(node, pid, Settings(port or 0, runtime or "", pod_cidr or ""))
         return
     settings = prepare(node, port, runtime, pod_cidr)
     start(node)
+    if missing := network.missing_plugins():
+        mend = "install containernetworking-plugins"
+        click.echo(f"Warning: CNI plugins not found: {', '.join(missing)}; Pods without hostNetwork cannot start: {mend}", err=True)
     click.echo(f"The node is ready: https://127.0.0.1:{settings.port}, state in {node.root}, log in {node.log}.")
     hint = node.describe()
     click.echo(f"\n  export KUBECONFIG={node.kubeconfig}\n  kubectl apply -f pod.yaml     (or: polong apply{hint} -f pod.yaml)")
     click.echo(f"  polong ps{hint} POD\n  polong down{hint}")
 
 
-def _already(node: NodeDir, pid: int, port: int | None) -> None:
+def _already(node: NodeDir, pid: int, wanted: Settings) -> None:
+    """What is asked for must be what runs: a flag is not ignored."""
     settings = node.settings()
-    if port not in (None, 0, settings.port):
-        raise Failure(f"the node of {node.root} already runs on port {settings.port} (pid {pid}): `polong down{node.describe()}` first")
+    for flag, asked, runs in (
+        ("port", wanted.port, settings.port),
+        ("runtime", wanted.runtime, settings.runtime),
+        ("pod-cidr", wanted.pod_cidr, settings.pod_cidr),
+    ):
+        if asked and asked != runs:
+            raise Failure(f"the node of {node.root} already runs with --{flag} {runs} (pid {pid}): `polong down{node.describe()}` first")
     click.echo(f"The node of {node.root} already runs (pid {pid}): https://127.0.0.1:{settings.port}")
 
 
 def prepare(node: NodeDir, port: int | None, runtime: str | None, pod_cidr: str | None) -> Settings:
     """Check what can be checked before anything starts, and remember the settings. Failure names what is wrong and how to mend it."""
-    _make_root(node)
+    _check_root(node)
     before = node.settings()
     chosen = runtime or before.runtime
     network.find_program(
@@ -85,8 +94,14 @@ def prepare(node: NodeDir, port: int | None, runtime: str | None, pod_cidr: str 
     )
     network.find_program("conmon", "container monitor", "install it (Debian: apt install conmon)")
     settings = Settings(_port(before.port if port is None else port), chosen, network.choose(node, pod_cidr, before.pod_cidr))
+    _make_root(node)
     node.remember(settings)
     return settings
+
+
+def _check_root(node: NodeDir) -> None:
+    if node.root.exists() and not node.root.is_dir():
+        raise Failure(f"cannot use {node.root} as state directory: it is not a directory; choose another with --root")
 
 
 def _make_root(node: NodeDir) -> None:

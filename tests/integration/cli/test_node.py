@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -116,6 +117,95 @@ def test_a_missing_runtime(node: Node) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: OCI runtime /no/such/runtime not found: ")
     assert node.traces() == []
+
+
+def without(node: Node, path: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """The command in a mount namespace in which `path`, a program or a directory, is hidden; what it starts stays in there."""
+    hide = f"mount -t tmpfs none {path}" if Path(path).is_dir() else f"mount --bind /dev/null {path}"
+    script = f'{hide} && exec "$@"'
+    command = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", *COMMAND, *args]
+    return subprocess.run(command, env=node.environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_missing_monitor(node: Node) -> None:
+    program = shutil.which("conmon")
+    assert program
+    done = without(node, program, "up", "--port", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: container monitor conmon not found: install it (Debian: apt install conmon)\n"
+    assert node.traces() == []
+    assert not node.root.exists()
+
+
+def test_missing_network_plugins(node: Node) -> None:
+    """Pods with hostNetwork run all the same, so the node starts and says what will not."""
+    done = without(node, "/usr/lib/cni", "up", "--port", "0")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == (
+        "Warning: CNI plugins not found: bridge, host-local; Pods without hostNetwork cannot start: install containernetworking-plugins\n"
+    )
+    assert node("down").returncode == 0
+    assert node.traces() == []
+
+
+@pytest.mark.parametrize(
+    ("cidr", "why"),
+    [
+        ("nonsense", "does not appear to be an IPv4 or IPv6 network"),
+        ("10.0.0.0/33", "does not appear to be an IPv4 or IPv6 network"),
+        ("10.0.0.1/24", "has host bits set"),
+        ("fd00::/64", "an IPv4 network between /8 and /28 is needed"),
+        ("10.0.0.0/31", "an IPv4 network between /8 and /28 is needed"),
+        ("0.0.0.0/0", "an IPv4 network between /8 and /28 is needed"),
+        ("127.7.0.0/24", "no Pod can be reached at such addresses"),
+        ("169.254.7.0/24", "no Pod can be reached at such addresses"),
+        ("224.0.7.0/24", "no Pod can be reached at such addresses"),
+    ],
+)
+def test_a_broken_pod_network(node: Node, cidr: str, why: str) -> None:
+    done = node("up", "--port", "0", "--pod-cidr", cidr)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: --pod-cidr {cidr}: ")
+    assert why in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not node.root.exists()
+
+
+def test_a_root_that_cannot_be(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for root, why in (
+        (tmp_path / "file", "not a directory"),
+        (tmp_path / "file" / "below", "Not a directory"),
+        (Path("/proc/x"), "No such"),
+    ):
+        done = node("up", "--port", "0", "--root", str(root))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert why in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_root_on_a_disk_that_cannot_be_written(node: Node, tmp_path: Path) -> None:
+    for options, why in (("ro", "Read-only file system"), ("size=64k", "no space left on its disk")):
+        place = tmp_path / options
+        place.mkdir()
+        script = f'mount -t tmpfs -o {options} none {place} && exec "$@"'
+        command = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", *COMMAND, "up", "--port", "0", "--root"]
+        done = subprocess.run(
+            [*command, str(place / "root")], env=node.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert why in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_flags_of_a_running_node_are_not_ignored(node: Node) -> None:
+    node("up", "--port", "0")
+    for flag, value in (("--port", "1"), ("--runtime", "runc"), ("--pod-cidr", "10.99.0.0/24")):
+        done = node("up", flag, value)
+        assert done.returncode == 1
+        assert f"already runs with {flag} " in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_without_root_rights(node: Node) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from polong.cli.probes.host import Finding, Host
 
-PLUGIN_DIRS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+PLUGIN_DIRS = ("/usr/lib/cni", "/opt/cni/bin")
 _PLUGINS = ("bridge", "host-local")
 _PROFILES = ("/usr/share/containers/seccomp.json", "/etc/containers/seccomp.json")
 
