@@ -125,8 +125,8 @@ class Reader:
         """Everything in the groups' cgroups now; with `full`, the details too. Blocking: about 0.1 ms a process, 0.5 with details."""
         found: dict[int, Found] = {}
         gone: dict[int, Gone] = {}
+        users: dict[str, dict[int, str]] = {}
         for group in groups:
-            users: dict[int, str] | None = None
             for pid in self._members(group):
                 if pid in found:
                     continue
@@ -134,11 +134,11 @@ class Reader:
                 if each is None:
                     gone[pid] = Gone(group, pid)
                     continue
-                if users is None:
-                    users = self._users(group)
-                found[pid] = replace(each, user=users[each.ids.uid]) if each.ids.uid in users else each
+                if group.id not in users:
+                    users[group.id] = self._users(group)
+                found[pid] = _named(each, users[group.id])
         for dead in self._zombies(groups, found, full=full):
-            found[dead.stat.pid] = dead
+            found[dead.stat.pid] = _named(dead, users.get(dead.group.id, {}))
         return Look(list(found.values()), [each for pid, each in gone.items() if pid not in found])
 
     def _members(self, group: Group) -> Iterator[int]:
@@ -207,6 +207,10 @@ class Reader:
             if line.startswith("btime "):
                 return float(line.split()[1])
         return 0.0
+
+
+def _named(found: Found, users: Mapping[int, str]) -> Found:
+    return replace(found, user=users[found.ids.uid]) if found.ids.uid in users else found
 
 
 def _above(ids: proc.Ids, group: Group, found: Mapping[int, Found]) -> bool:

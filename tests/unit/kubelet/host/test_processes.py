@@ -106,7 +106,7 @@ def test_the_list(proc: Proc) -> None:
     assert by_pid[14]["parentHostPID"] == 0
     assert by_pid[16]["orphan"]
     dead = by_pid[17]
-    assert (dead["zombie"], dead["command"], dead["name"], dead["container"]) == (True, [], "dead", "shell")
+    assert (dead["zombie"], dead["command"], dead["name"], dead["container"], dead["user"]) == (True, [], "dead", "shell", "root")
 
 
 def test_an_orphan_in_the_nodes_namespace_was_taken_by_the_supervisor(tmp_path: Path) -> None:
@@ -116,6 +116,12 @@ def test_an_orphan_in_the_nodes_namespace_was_taken_by_the_supervisor(tmp_path: 
     made.add(SHELL, 36, 36, 3, "bash")
     assert roles(made, SHELL) == {30: "main", 35: "orphan", 36: "exec"}
     assert {each["pid"] for each in process_list(pod(), [SHELL], made.reader())["items"]} == {30, 35, 36}
+
+
+def test_what_the_runtime_leaves_of_itself_is_not_the_containers(proc: Proc) -> None:
+    """A zombie of the node's own namespace, in the cgroup of a container that has its own."""
+    proc.add(SHELL, 40, 40, 3, "crun", state="Z")
+    assert 40 not in roles(proc, PAUSE, NGINX, SHELL)
 
 
 def test_what_left_the_cgroup_between_two_looks_is_not_counted(proc: Proc) -> None:
