@@ -57,8 +57,9 @@ def _allowing(names: tuple[str, str], caller: Process, target: Process) -> Itera
         for add in _ADD:
             yield Change((*lines, _added(names[0], add)), _as(one, one.uids[1], one.gids[1], one.bounding | set(add)), other)
         uid, gid = other.uids[1], other.gids[1]
-        user = (_user(names[0], uid), *((_group(names[0], gid),) if gid != one.gids[1] else ()))
-        yield Change((*lines, *user), _as(one, uid, gid, one.bounding), other)
+        user = _user(names[0], uid)
+        yield Change((*lines, user), _as(one, uid, one.gids[1], one.bounding), other)
+        yield Change((*lines, user, _group(names[0], gid)), _as(one, uid, gid, one.bounding), other)
         root = (_user(names[0], 0),)
         yield Change((*lines, *root), _as(one, 0, one.gids[1], one.bounding), other)
         for add in _ADD:
