@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -295,7 +297,7 @@ def _event(client: Client, reason: str) -> str:
 # --- policy Always --------------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
+@contextlib.contextmanager
 def tagged(node: Node, image: str) -> Iterator[None]:
     """busybox under another name, as if it had been pulled from a registry that is gone."""
     archive = node.root.parent / "tagged.tar"
@@ -326,6 +328,34 @@ def test_policy_always_obeys_a_registry_that_answers(node: Node, polong: Client,
         polong.apply(pod(NAME, busybox("a", "sleep 1000") | {"image": image, "imagePullPolicy": "Always"}))
         waiting(polong, "ErrImagePull")
         polong.delete(NAME)
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """`127.0.0.1:PORT` that swallows connections, as a firewall does: the kernel drops what asks a full backlog."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filling = stack.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(listener.getsockname())
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_registry_that_is_silent_delays_one_pod_and_within_a_bound(node: Node, polong: Client, black_hole: str) -> None:
+    took = []
+    for name in ("one", "two"):
+        image = f"{black_hole}/{name}:1"
+        with tagged(node, image):
+            polong.apply(pod(NAME, busybox("a", "sleep 1000") | {"image": image, "imagePullPolicy": "Always"}))
+            started = time.monotonic()
+            polong.ready(NAME)
+            took.append(time.monotonic() - started)
+            polong.delete(NAME)
+    assert 3 < took[0] < 8
+    assert took[1] < 3
 
 
 # --- the order of what happened -------------------------------------------------------------------------------------------------

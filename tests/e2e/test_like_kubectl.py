@@ -36,6 +36,8 @@ get pods -n nope
 get nodes
 get nodes -o wide
 get namespaces
+get all
+get all,nodes
 get events --field-selector=involvedObject.name=alike
 describe pod nope
 describe pods -n nope
@@ -62,6 +64,8 @@ wait pod/nope --for=condition=Ready
 wait pod/nope --for=delete
 delete pod nope
 delete pod nope --ignore-not-found
+delete pod alike --dry-run=server
+delete pod alike --dry-run=client
 delete pod
 delete pods -l app=other
 delete pods --all -n nope

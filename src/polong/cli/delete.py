@@ -29,6 +29,9 @@ polong delete pod stuck --force
 """
 
 
+_SUFFIX = {"none": "", "client": " (dry run)", "server": " (server dry run)"}
+
+
 @command("delete", help="Delete objects.", examples=_EXAMPLES)
 @click.argument("what", nargs=-1, metavar="TYPE NAME... | TYPE/NAME...")
 @filename_options
@@ -42,6 +45,7 @@ polong delete pod stuck --force
 @flag("--wait", default=True, help="Wait until the objects are gone.")
 @click.option("--timeout", type=Duration(), default=0.0, metavar="TIME", help="How long to wait (0: as long as it takes).")
 @flag("--ignore-not-found", help="No error where an object does not exist.")
+@click.option("--dry-run", type=click.Choice(["none", "client", "server"]), default="none", help="Say what would be deleted.")
 @click.option("--cascade", default="background", hidden=True)
 @click.option("-o", "--output", "form", type=click.Choice(["name"]), help="Print only names.")
 @api_options
@@ -61,8 +65,9 @@ async def _delete(api: Api, what: tuple[str, ...], files: list[manifests.Manifes
         )
     going: list[tuple[Resource, Json]] = []
     for resource, namespace, name in chosen:
+        path = resource.path(namespace, name)
         try:
-            gone = await api.delete(resource.path(namespace, name), body)
+            gone = await api.get(path) if flags["dry_run"] == "client" else await api.delete(path, body)
         except NotFound as error:
             if not flags["ignore_not_found"]:
                 missing.append(error)
@@ -70,8 +75,8 @@ async def _delete(api: Api, what: tuple[str, ...], files: list[manifests.Manifes
         if flags["form"]:
             click.echo(f"{resources.title(resource)}/{name}")
         else:
-            click.echo(f'{resources.title(resource)} "{cell(name)}" {"force " if flags["force"] else ""}deleted')
-        if gone.get("kind") != "Status" and (gone.get("metadata") or {}).get("deletionTimestamp"):
+            click.echo(f'{resources.title(resource)} "{cell(name)}" {"force " if flags["force"] else ""}deleted{_SUFFIX[flags["dry_run"]]}')
+        if flags["dry_run"] == "none" and gone.get("kind") != "Status" and (gone.get("metadata") or {}).get("deletionTimestamp"):
             going.append((resource, gone))
     if flags["wait"] and going:
         await _gone(api, going, flags["timeout"])
@@ -97,6 +102,8 @@ def _options(flags: dict[str, Any]) -> Json:
         # kubectl's rule: zero without --force means "as quick as is safe".
         grace = 1
     body: Json = {"propagationPolicy": "Background"}
+    if flags["dry_run"] == "server":
+        body["dryRun"] = ["All"]
     return body if grace < 0 else {**body, "gracePeriodSeconds": grace}
 
 

@@ -99,7 +99,27 @@ async def select(discovery: Discovery, args: Sequence[str]) -> list[Selection]:
     names = tuple(args[1:])
     if len(words) > 1 and names:
         raise Failure("multiple resource types with names: use TYPE/NAME for each")
-    return [Selection(await lookup(discovery, word), names) for word in words]
+    return [Selection(resource, names) for word in words for resource in await _meant(discovery, word)]
+
+
+async def _meant(discovery: Discovery, word: str) -> list[Resource]:
+    """The resource of a word, or all of a category: `all` is what users make and look after."""
+    if word.lower() != "all":
+        return [await lookup(discovery, word)]
+    listing = await discovery.get("/api/v1")
+    listings = [("", "v1", listing)]
+    for group in (await discovery.get("/apis")).get("groups") or []:
+        version = (group.get("preferredVersion") or (group.get("versions") or [{}])[0]).get("version", "")
+        listings.append((group.get("name", ""), version, await discovery.get(f"/apis/{group.get('name')}/{version}")))
+    return [
+        resource
+        for group, version, listing in listings
+        for resource, _ in _entries(group, version, {"resources": [one for one in listing.get("resources") or [] if _in_all(one)]})
+    ]
+
+
+def _in_all(item: Json) -> bool:
+    return "all" in (item.get("categories") or ())
 
 
 async def _slashed(discovery: Discovery, args: Sequence[str]) -> list[Selection]:
