@@ -87,6 +87,28 @@ def test_a_lost_sandbox_is_not_made_again_for_work_that_is_done() -> None:
     assert plan(pod(restartPolicy="Never"), done, Memory(), 100) == Plan(over=True)
 
 
+def test_a_restart_on_request_kills_that_container_alone() -> None:
+    seen = arrange([sandbox()], [instance("a"), instance("b")])
+    two, memory = pod(container("a"), container("b")), Memory(requested=frozenset({"a0"}))
+    assert stages(two, seen, memory) == ((Kill("a0", "a", 30, "Container a is restarted on request"),),)
+    gone = arrange([sandbox()], [instance("a", "exited", finished=T0), instance("b")])
+    assert stages(two, gone, memory) == ((Start("a", 1, "s0", restart=True),),)
+    again = arrange([sandbox()], [instance("a", attempt=1), instance("a", "exited", finished=T0), instance("b")])
+    assert stages(two, again, memory) == ()
+
+
+def test_a_restart_on_request_heeds_policy_and_failed_starts_but_no_back_off() -> None:
+    ended = arrange([sandbox()], [instance(state="exited", finished=T0)])
+    waiting = {backoff_key(container()): Backoff(300, 100)}
+    memory = Memory(backoffs=waiting, ended={"app0": 100}, requested=frozenset({"app0"}))
+    assert stages(pod(), ended, memory) == ((Start("app", 1, "s0", restart=True),),)
+    assert stages(pod(restartPolicy="OnFailure"), ended, memory) == ((Start("app", 1, "s0", restart=True),),)
+    assert plan(pod(), ended, replace(memory, retries={"app": 130}), 100) == Plan(wake=130)
+    never = pod(restartPolicy="Never")
+    assert plan(never, arrange([sandbox()], [instance()]), memory, 100) == Plan()
+    assert plan(never, ended, memory, 100).over
+
+
 def test_the_first_restart_comes_at_once_and_later_ones_wait() -> None:
     seen = arrange([sandbox()], [instance(state="exited", exit_code=1)])
     memory = Memory(ended={"app0": 95.0})

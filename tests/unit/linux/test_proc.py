@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,10 @@ def test_a_handle_stays_with_its_process(tmp_path):
 
 def test_a_handle_of_a_real_process_that_ended():
     with subprocess.Popen(["sleep", "60"]) as child, proc.Handle(child.pid) as handle:
-        assert handle.command() == ("sleep", "60")
+        # Popen returns when the new program closes its descriptors, a moment before it has its arguments.
+        deadline = time.monotonic() + 5
+        while handle.command() != ("sleep", "60"):
+            assert time.monotonic() < deadline
         child.kill()
         child.wait()
         for read in (handle.stat, handle.status, handle.ids, handle.command, handle.cgroups):
