@@ -167,6 +167,16 @@ def test_following_ends_with_the_container(polong: Client) -> None:
         polong.delete("ending")
 
 
+def test_a_read_only_root_stays_read_only(polong: Client, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    polong.apply(pod("sealed", busybox("app", "sleep 1000", securityContext={"readOnlyRootFilesystem": True})))
+    try:
+        polong.ready("sealed")
+        assert "read-only file system" in refused(polong, "sealed", "cp", str(tmp_path / "mine"), ":/etc/mine")
+    finally:
+        polong.delete("sealed")
+
+
 def test_a_container_that_does_not_run_has_no_files(polong: Client) -> None:
     polong.apply(pod("ended", busybox("app", "exit 0"), restartPolicy="Never"))
     try:

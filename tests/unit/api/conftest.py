@@ -54,6 +54,7 @@ class Api:
         self,
         method: str,
         path: str,
+        /,
         body: Any = None,
         *,
         user: User | None = ADMIN,
@@ -64,7 +65,7 @@ class Api:
             body = msgspec.json.encode(body)
         return await self.service.handle(Request(method, path, list(query.items()), headers or {}, body, user))
 
-    async def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> tuple[int, Json]:
+    async def __call__(self, method: str, path: str, /, body: Any = None, **more: Any) -> tuple[int, Json]:
         """(code, document); an error as the Status that it is on a wire."""
         try:
             response = await self.respond(method, path, body, **more)
