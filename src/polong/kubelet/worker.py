@@ -193,6 +193,8 @@ class Worker:
             return
         except (PolongError, OSError) as error:
             self._failures += 1
+            # What failed is tried again at the pace of the failures; only a plan that succeeds and changes nothing would spin.
+            self._last = ()
             wake = self._parts.clock.monotonic() + min(_SHORTEST * 2 ** (self._failures - 1), _LONGEST)
             _log.warning("Pod %s: %s", label(self._pod), error)
         if not self._finished:

@@ -53,11 +53,24 @@ async def test_a_pod_starts_and_says_so(bench: Bench) -> None:
 
 
 async def test_containers_are_created_side_by_side_and_started_in_order(bench: Bench) -> None:
+    create = bench.runtime.create_container
+    under_way: set[str] = set()
+    both = asyncio.Event()
+
+    async def meeting(request: v1.CreateContainerRequest) -> v1.CreateContainerResponse:
+        under_way.add(request.config.metadata.name)
+        if len(under_way) == 2:
+            both.set()
+        await both.wait()  # for ever, if one were created after the other
+        if request.config.metadata.name == "b":
+            await settle()  # the first in the spec is the last to be made
+        return await create(request)
+
+    bench.runtime.create_container = meeting  # type: ignore[method-assign]
     bench.api.create(pod(container("b"), container("a")))
     await bench.until(lambda: ready(bench))
     calls = [each[:2] for each in bench.runtime.calls if each[0] in ("create_container", "start_container")]
-    assert sorted(calls[:2]) == [("create_container", "a"), ("create_container", "b")]
-    assert calls[2:] == [("start_container", "b"), ("start_container", "a")]
+    assert calls == [("create_container", "a"), ("create_container", "b"), ("start_container", "b"), ("start_container", "a")]
 
 
 async def test_events_tell_the_story(bench: Bench) -> None:
@@ -365,6 +378,18 @@ async def test_a_sandbox_that_cannot_be_made_is_tried_again(bench: Bench) -> Non
     await bench.quiet()
     await bench.clock.advance(2)
     await bench.until(lambda: ready(bench))
+
+
+async def test_a_sandbox_that_fails_for_long_is_still_tried(bench: Bench) -> None:
+    """Such as one whose host port another Pod holds for an hour."""
+    bench.runtime.fail_sandbox = 12
+    bench.api.create(pod())
+    await bench.until(lambda: [each for each in bench.runtime.calls if each[0] == "run_pod_sandbox"])
+    for _ in range(12):
+        await bench.quiet()
+        await bench.clock.advance(31)
+    await bench.until(lambda: ready(bench))
+    assert len([each for each in bench.runtime.calls if each[0] == "run_pod_sandbox"]) == 13
 
 
 async def test_a_volume_that_cannot_be_mounted(bench: Bench) -> None:
