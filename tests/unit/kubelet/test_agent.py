@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.kubelet.conftest import Bench
-from tests.unit.kubelet.doubles import UID, container, pod
+from tests.unit.kubelet.doubles import UID, container, pod, settle
 
 from polong.criapi.wire import v1
 from polong.kit.errors import FailedPrecondition, Unavailable
