@@ -3,6 +3,7 @@
 import pytest
 
 from polong.cni.attachments import Attached, Attachments
+from polong.cni.types import PortMapping
 from polong.kit.errors import Invalid
 
 
@@ -18,6 +19,14 @@ def test_kept_replaced_and_forgotten(tmp_path):
     store.remove("s1")
     store.remove("s1")
     assert store.get("s1") is None
+
+
+def test_host_ports_are_kept(tmp_path):
+    store = Attachments(tmp_path)
+    with_ports = Attached("s1", "/n", "", ({"type": "bridge"},), None, (PortMapping(80, 8080, "udp", "127.0.0.1"),))
+    store.put(Attached("s0", "/n", "", ({"type": "bridge"},)))
+    store.put(with_ports)
+    assert Attachments(tmp_path).with_ports() == [with_ports]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"netns":1,"args":2,"chain":3,"result":4}'])
