@@ -88,7 +88,7 @@ class Node:
     def __init__(self, directory: Path, runtime: str = "crun") -> None:
         self.directory = directory
         self.node_id = hashlib.sha256(str(directory).encode()).hexdigest()[:8]
-        self.cgroup = f"/polong-test/{self.node_id}"
+        self.cgroup = f"/polong-test-{self.node_id}"
         self.groups = Cgroups()
         run_dir = directory / "run"
         launcher = Launcher(runtime, run_dir, self.groups)
