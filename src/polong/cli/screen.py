@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import termios
 import tty
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+
+import click
 
 from polong.cli import output
 
@@ -18,8 +21,9 @@ Draw = Callable[[int, int], Awaitable[Sequence[str]]]
 
 
 async def live(draw: Draw, interval: float, keys: Callable[[str], bool] | None = None) -> None:
-    """Until Ctrl-C, or until `keys` (told every key that is pressed) answers False. A key draws again at once."""
+    """Until Ctrl-C (click.Abort), or until `keys` (told every key that is pressed) answers False. A key draws again at once."""
     pressed = asyncio.Event()
+    interrupted = asyncio.Event()
     going = [True]
 
     def read() -> None:
@@ -30,15 +34,41 @@ async def live(draw: Draw, interval: float, keys: Callable[[str], bool] | None =
             asyncio.get_running_loop().remove_reader(0)
         pressed.set()
 
-    with _screen(), _keys(read if keys is not None else None):
-        while going[0]:
-            pressed.clear()
-            size = shutil.get_terminal_size()
-            lines = (await draw(size.columns, size.lines))[: max(1, size.lines - 1)]
-            output.emit("\x1b[H" + "".join(f"{line}\x1b[0m\x1b[K\n" for line in lines) + "\x1b[J")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(interval):
-                    await pressed.wait()
+    with _screen(), _keys(read if keys is not None else None), _interrupts(interrupted):
+        try:
+            while going[0] and not interrupted.is_set():
+                pressed.clear()
+                size = shutil.get_terminal_size()
+                lines = (await draw(size.columns, size.lines))[: max(1, size.lines - 1)]
+                output.emit("\x1b[H" + "".join(f"{line}\x1b[0m\x1b[K\n" for line in lines) + "\x1b[J")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(interval):
+                        await pressed.wait()
+        except asyncio.CancelledError:
+            if not interrupted.is_set():
+                raise
+    if interrupted.is_set():
+        raise click.Abort
+
+
+@contextmanager
+def _interrupts(interrupted: asyncio.Event) -> Iterator[None]:
+    """Ctrl-C sets `interrupted` and cancels what is awaited. By the loop's own handler, which wakes it: one that Python calls between two
+    instructions is heard only when the loop turns anyway."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def interrupt() -> None:
+        interrupted.set()
+        if task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        if interrupted.is_set() and task is not None:
+            task.uncancel()
 
 
 @contextmanager
