@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from polong.kubelet.backoff import Wait
+from polong.kubelet.health import Health, health_of
 from polong.kubelet.identity import ID_SCHEME, go_duration, label
 from polong.kubelet.observation import Container, Observation
 from polong.objects import pod as pods
@@ -35,13 +36,13 @@ class Problem:
 @dataclass(frozen=True)
 class Circumstances:
     """What the worker knows beside the runtime: `problems` and `waits` by container name, `notes` (termination messages) by container
-    id, `not_ready` the running containers whose probes say so. `over`: nothing will be started again; `final`: and nothing runs."""
+    id, `health` what probes say, by container id. `over`: nothing will be started again; `final`: and nothing runs."""
 
     host_ips: tuple[str, ...] = ()
     waits: Mapping[str, Wait] = field(default_factory=dict)
     problems: Mapping[str, Problem] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
-    not_ready: frozenset[str] = frozenset()
+    health: Mapping[str, Health] = field(default_factory=dict)
     over: bool = False
     final: bool = False
 
@@ -59,12 +60,13 @@ def container_status(pod: Json, container: Json, old: Json | None, seen: Observa
         return _unseen(container, old, known)
     state, last = _states(pod, latest, seen.previous(name), old, known)
     running = "running" in state
+    health = health_of(container, latest.id, known.health)
     status: Json = {
         "name": name,
         "state": state,
         "lastState": last,
-        "ready": running and name not in known.not_ready,
-        "started": running,
+        "ready": running and health.ready,
+        "started": running and health.started,
         "restartCount": max(latest.attempt, (old or {}).get("restartCount", 0)),
         "image": latest.image or container.get("image", ""),
         "imageID": latest.image_ref or latest.image_id,

@@ -15,6 +15,7 @@ from typing import Any
 
 from polong.kubelet import backoff
 from polong.kubelet.backoff import Backoff, Wait
+from polong.kubelet.health import Failure, Health, health_of
 from polong.kubelet.identity import container_hash
 from polong.kubelet.observation import Container, Observation
 from polong.objects import pod as pods
@@ -81,8 +82,8 @@ class Memory:
 
     `backoffs` by container name and spec hash, `ended` by container id, `retries` by container name (not before, after a failed
     start), `refused` the containers whose only start failed, `restarts` the restart counts of containers that the runtime has no record
-    of any more; `requested` the ids of instances that somebody wants replaced now, back-off or not;
-    `ending` that the Pod is to go; `over` that its phase is terminal.
+    of any more; `requested` the ids of instances that somebody wants replaced now, back-off or not; `health` what probes say, by
+    container id; `ending` that the Pod is to go; `over` that its phase is terminal.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class Memory:
     refused: frozenset[str] = frozenset()
     restarts: Mapping[str, int] = field(default_factory=dict)
     requested: frozenset[str] = frozenset()
+    health: Mapping[str, Health] = field(default_factory=dict)
     sandbox_retry: float = 0.0
     ending: bool = False
     over: bool = False
@@ -232,7 +234,16 @@ def _misfits(pod: Json, container: Json, instances: list[Container], sandbox_id:
             kills.append(_kill(pod, each, f"Container {each.name} definition changed, will be restarted"))
         elif each.id in memory.requested and pods.restart_policy(pod) != "Never":
             kills.append(_kill(pod, each, f"Container {each.name} is restarted on request"))
+        elif each.state == "running" and (failed := health_of(container, each.id, memory.health).failed) is not None:
+            kills.append(_unhealthy(pod, each, failed))
     return kills
+
+
+def _unhealthy(pod: Json, container: Container, failed: Failure) -> Kill:
+    message = f"Container {container.name} failed {failed.probe} probe"
+    if pods.restart_policy(pod) != "Never":
+        message += ", will be restarted"
+    return Kill(container.id, container.name, pods.grace_seconds(pod) if failed.grace is None else failed.grace, message)
 
 
 def _ready_at(container: Json, latest: Container | None, memory: Memory) -> tuple[float, Wait | None]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from polong.kubelet.actions import Actions, Outcome, every
 from polong.kubelet.backoff import Backoff
 from polong.kubelet.containerstatus import Circumstances, known_restarts
 from polong.kubelet.events import Recorder
+from polong.kubelet.health import Health, NoProbes, Probes
 from polong.kubelet.identity import label
 from polong.kubelet.observation import Observation
 from polong.kubelet.plan import (
@@ -59,6 +60,7 @@ class Parts:
     recorder: Recorder
     clock: Clock
     host_ips: tuple[str, ...]
+    probes: Probes = field(default_factory=NoProbes)
 
 
 class _Interrupted(Exception):  # noqa: N818 - it is no error
@@ -91,6 +93,7 @@ class Worker:
         self._pod = pod
         self._status: Json = dict(pods.status(pod))
         self._past = _Past()
+        self._health: Mapping[str, Health] = {}
         self._vanished = False
         self._ending = pods.is_terminating(pod)
         self._over = pods.is_finished(pod)
@@ -183,6 +186,7 @@ class Worker:
                 await self._turn()
             self._done(self.uid)
         finally:
+            self._parts.probes.forget(self.uid)
             await self._tasks.aclose()
 
     async def _turn(self) -> None:
@@ -226,6 +230,7 @@ class Worker:
             pod = self._pod
             seen = await self._parts.pleg.observe(self.uid)
             self._learn(pod, seen)
+            self._health = self._parts.probes.watch(pod, seen, self.poke, ending=self._ending)
             now = self._parts.clock.monotonic()
             decided = plan(pod, seen, self._memory(pod, seen), now)
             self._over = self._over or (decided.over and not self._ending and not seen.alive())
@@ -283,6 +288,7 @@ class Worker:
             restarts=known_restarts({**pod, "status": self._status}, seen),
             sandbox_retry=past.sandbox_retry,
             requested=frozenset(past.requested),
+            health=self._health,
             ending=self._ending,
             over=self._over,
         )
@@ -295,6 +301,7 @@ class Worker:
             waits=decided.waits,
             problems=past.problems,
             notes=past.notes,
+            health=self._health,
             over=(decided.over or self._ending) and quiet,
             final=self._ending and quiet,
         )
