@@ -38,7 +38,7 @@ def validate_all(spec: Json, volumes: set[str]) -> Iterator[Cause]:
         yield fields.required("spec.containers")
     seen: set[str] = set()
     host_ports: set[str] = set()
-    for field in ("containers", "initContainers"):
+    for field in ("containers", "initContainers", "ephemeralContainers"):
         for index, container in enumerate(spec.get(field) or ()):
             path, name = f"spec.{field}[{index}]", container.get("name", "")
             yield from _names(container, path)

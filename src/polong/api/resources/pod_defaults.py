@@ -9,6 +9,7 @@ from polong.objects import quantity
 
 Json = dict[str, Any]
 
+_PROBE = {"failureThreshold": 3, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1}
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -46,6 +47,22 @@ def _volume(volume: Json) -> None:
         volume["emptyDir"] = {}
     if isinstance(volume.get("hostPath"), dict):
         volume["hostPath"].setdefault("type", "")
+    for source in ("configMap", "downwardAPI", "projected", "secret"):
+        if isinstance(volume.get(source), dict):
+            volume[source].setdefault("defaultMode", 0o644)
+    if isinstance(image := volume.get("image"), dict):
+        image.setdefault("pullPolicy", pull_policy(image.get("reference", "")))
+    _downward(volume.get("downwardAPI") or {})
+    for source in (volume.get("projected") or {}).get("sources") or ():
+        _downward(source.get("downwardAPI") or {})
+        if isinstance(token := source.get("serviceAccountToken"), dict):
+            token.setdefault("expirationSeconds", 3600)
+
+
+def _downward(source: Json) -> None:
+    for item in source.get("items") or ():
+        if isinstance(item.get("fieldRef"), dict):
+            item["fieldRef"].setdefault("apiVersion", "v1")
 
 
 def _container(container: Json, *, host_network: bool) -> None:
@@ -61,6 +78,27 @@ def _container(container: Json, *, host_network: bool) -> None:
         reference = (entry.get("valueFrom") or {}).get("fieldRef")
         if reference is not None:
             reference.setdefault("apiVersion", "v1")
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if isinstance(probe := container.get(name), dict):
+            _probe(probe)
+    for hook in (container.get("lifecycle") or {}).values():
+        if isinstance(hook, dict):
+            _http(hook.get("httpGet"))
+
+
+def _probe(probe: Json) -> None:
+    # Zero is what Go's decoder makes of an absent field: it asks for the default as well.
+    for name, value in _PROBE.items():
+        probe[name] = probe.get(name) or value
+    _http(probe.get("httpGet"))
+    if isinstance(probe.get("grpc"), dict):
+        probe["grpc"].setdefault("service", "")
+
+
+def _http(action: Json | None) -> None:
+    if action is not None:
+        action["path"] = action.get("path") or "/"
+        action["scheme"] = action.get("scheme") or "HTTP"
 
 
 def pull_policy(image: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from polong.api.resources import container_validation as containers
-from polong.api.resources import fields
+from polong.api.resources import fields, pod_ephemeral
 from polong.kit.errors import Cause
 from polong.objects import names, quantity
 
@@ -33,6 +33,7 @@ def validate(spec: Json, *, creating: bool) -> Iterator[Cause]:
     yield from containers.validate_all(spec, {volume.get("name") for volume in volumes})
     if creating and spec.get("ephemeralContainers"):
         yield fields.forbidden("spec.ephemeralContainers", "cannot be set on create")
+    yield from pod_ephemeral.validate(spec)
     if spec["restartPolicy"] not in _RESTART:
         yield fields.unsupported("spec.restartPolicy", spec["restartPolicy"], _RESTART)
     yield from _dns(spec)

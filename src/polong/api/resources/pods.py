@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polong.api.resources import metadata, pod_defaults, pod_validation, pods_unsupported
+from polong.api.resources import metadata, pod_defaults, pod_ephemeral, pod_validation, pods_unsupported
 from polong.api.resources.kind import STATUS, Context, Kind, Subresource
 from polong.api.tables import pods as columns
 from polong.kit.errors import Cause
@@ -30,6 +30,7 @@ class Pods(Kind):
     columns = columns.COLUMNS
     subresources = (
         Subresource("attach", "PodAttachOptions", _STREAM),
+        Subresource("ephemeralcontainers", "Pod", STATUS, stored=True),
         Subresource("exec", "PodExecOptions", _STREAM),
         Subresource("log", "Pod", ("get",)),
         Subresource("portforward", "PodPortForwardOptions", _STREAM),
@@ -86,8 +87,12 @@ class Pods(Kind):
         super().prepare_update(new, old, subresource)
         if subresource == "status" and "qosClass" in old["status"]:
             new.setdefault("status", {})["qosClass"] = old["status"]["qosClass"]
+        if subresource == "ephemeralcontainers":
+            pod_ephemeral.keep_the_rest(new, old)
 
     def validate_update(self, new: Json, old: Json, subresource: str) -> Sequence[Cause]:
+        if subresource == "ephemeralcontainers":
+            return [*self.validate(new), *pod_ephemeral.validate_update(new, old)]
         return list(pod_validation.validate_update(new["spec"], old["spec"])) if not subresource else ()
 
     def grace_seconds(self, obj: Json, asked: int | None) -> int:

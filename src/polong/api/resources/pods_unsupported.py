@@ -10,6 +10,7 @@ from typing import Any
 
 from polong.api.resources import fields
 from polong.kit.errors import Cause
+from polong.objects.pod import CONTAINER_FIELDS
 
 Json = dict[str, Any]
 
@@ -29,13 +30,9 @@ def _confined(value: object) -> bool:
 
 
 POD: dict[str, Refused] = {
-    "activeDeadlineSeconds": _given,
     "affinity": _given,
     "evictionResponders": _given,
-    "hostUsers": _not(True),
     "hostnameOverride": _given,
-    "imagePullSecrets": _given,
-    "initContainers": _given,
     "os.name": _not("linux"),
     "overhead": _given,
     "priorityClassName": _given,
@@ -57,33 +54,38 @@ POD: dict[str, Refused] = {
 }
 
 CONTAINER: dict[str, Refused] = {
-    "envFrom": _given,
-    "lifecycle": _given,
-    "livenessProbe": _given,
-    "readinessProbe": _given,
     "resources.claims": _given,
-    "restartPolicy": _given,
-    "restartPolicyRules": _given,
     "securityContext.appArmorProfile": _confined,
     "securityContext.seLinuxOptions": _given,
     "securityContext.windowsOptions": _given,
-    "startupProbe": _given,
     "volumeDevices": _given,
 }
 
 VOLUME_MOUNT: dict[str, Refused] = {
     "bindMountOptions": _given,
-    "mountPropagation": _not("None"),
-    "recursiveReadOnly": _not("Disabled"),
-    "subPath": _given,
-    "subPathExpr": _given,
 }
 
-ENV_SOURCES = ("fieldRef", "resourceFieldRef")
-VOLUME_SOURCES = ("emptyDir", "hostPath")
+ENV_SOURCES = ("configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef")
+VOLUME_SOURCES = ("configMap", "downwardAPI", "emptyDir", "hostPath", "image", "persistentVolumeClaim", "projected", "secret")
+PROJECTED_SOURCES = ("configMap", "downwardAPI", "secret", "serviceAccountToken")
 # A request of ephemeral storage always fits on one node; a limit would have to be enforced.
 RESOURCES = {"limits": ("cpu", "memory"), "requests": ("cpu", "ephemeral-storage", "memory")}
 EMPTY_DIR_MEDIA = ("", "Memory")
+
+
+# Young fields of nested structures: (the parent's name or "" for any, field), wherever a volume or a probe has them.
+NESTED = frozenset({("", "defaultUser"), ("", "user"), ("grpc", "mode"), ("httpGet", "protocol")})
+
+
+def _nested(node: object, path: str, parent: str = "") -> Iterator[Cause]:
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _nested(item, fields.at(path, index), parent)
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            if (("", name) in NESTED or (parent, name) in NESTED) and _given(value):
+                yield _cause(f"{path}.{name}")
+            yield from _nested(value, f"{path}.{name}", name)
 
 
 def _cause(path: str, what: str = "this field") -> Cause:
@@ -113,8 +115,9 @@ def refuse(spec: Json, node_labels: Json, node_name: str) -> Iterator[Cause]:
             yield fields.invalid(fields.key("spec.nodeSelector", label), value, f"node {node_name} has no such label")
     for index, volume in enumerate(spec.get("volumes") or ()):
         yield from _volume(volume, fields.at("spec.volumes", index))
-    for index, container in enumerate(spec.get("containers") or ()):
-        yield from _container(container, fields.at("spec.containers", index))
+    for field in CONTAINER_FIELDS:
+        for index, container in enumerate(spec.get(field) or ()):
+            yield from _container(container, fields.at(f"spec.{field}", index))
 
 
 def _volume(volume: Json, path: str) -> Iterator[Cause]:
@@ -126,12 +129,17 @@ def _volume(volume: Json, path: str) -> Iterator[Cause]:
     medium = (volume.get("emptyDir") or {}).get("medium", "")
     if medium not in EMPTY_DIR_MEDIA:
         yield _cause(f"{path}.emptyDir.medium", f"the medium {medium}")
-    if medium != "Memory" and (volume.get("emptyDir") or {}).get("sizeLimit") is not None:
-        yield _cause(f"{path}.emptyDir.sizeLimit", "a size limit but for the medium Memory")
+    for index, projected in enumerate((volume.get("projected") or {}).get("sources") or ()):
+        for source in projected:
+            if source not in PROJECTED_SOURCES:
+                yield _cause(f"{path}.projected.sources[{index}].{source}", f"projected volumes of {source}")
+    yield from _nested(volume, path)
 
 
 def _container(container: Json, path: str) -> Iterator[Cause]:
     yield from _refused(container, path, CONTAINER)
+    for name in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
+        yield from _nested(container.get(name), f"{path}.{name}")
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         yield from _refused(mount, f"{path}.volumeMounts[{index}]", VOLUME_MOUNT)
     for index, entry in enumerate(container.get("env") or ()):
