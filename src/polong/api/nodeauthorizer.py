@@ -6,6 +6,7 @@ Source: plugin/pkg/auth/authorizer/node (node_authorizer.go, rules of system:nod
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from polong.api.paths import Target
@@ -21,10 +22,18 @@ _RULES: Mapping[tuple[str, str, str], frozenset[str]] = {
     ("", "pods", "status"): frozenset({"get", "patch", "update"}),
     ("", "nodes", ""): frozenset({"create", "get", "patch", "update"}),
     ("", "nodes", "status"): frozenset({"get", "patch", "update"}),
+    ("", "configmaps", ""): frozenset({"get", "list", "watch"}),
+    ("", "secrets", ""): frozenset({"get", "list", "watch"}),
     ("", "events", ""): frozenset({"create", "patch", "update"}),
     ("events.k8s.io", "events", ""): frozenset({"create", "patch", "update"}),
     ("coordination.k8s.io", "leases", ""): frozenset({"create", "delete", "get", "patch", "update"}),
 }
+_ONE_BY_ONE = ("configmaps", "secrets")
+
+
+def _names_one(query: Sequence[tuple[str, str]]) -> bool:
+    selectors = [value for name, value in query if name == "fieldSelector"]
+    return len(selectors) == 1 and re.fullmatch(r"metadata\.name=[-.a-z0-9]+", selectors[0], re.ASCII) is not None
 
 
 def is_node(user: User) -> bool:
@@ -40,6 +49,8 @@ def refusal(user: User, verb: str, target: Target, query: Sequence[tuple[str, st
         return "no rule of system:node allows it"
     if target.resource == "pods" and verb in ("list", "watch") and ("fieldSelector", f"spec.nodeName={name}") not in query:
         return "can only list and watch pods of its own node: fieldSelector spec.nodeName"
+    if target.resource in _ONE_BY_ONE and (not target.namespace or not (target.name or _names_one(query))):
+        return f"can only read {target.resource} one by one: by name, or with fieldSelector metadata.name"
     if target.resource in ("nodes", "leases") and target.name not in ("", name):
         return f"node '{name}' may only read and write its own {target.resource}"
     if target.resource == "leases" and target.namespace != LEASES:

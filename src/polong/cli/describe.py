@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from polong.cli import describe_other, describe_pod, output, resources
+from polong.cli import describe_config, describe_other, describe_pod, output, resources
 from polong.cli.api import Api
 from polong.cli.describe_text import Text, events
 from polong.cli.errors import Failure
@@ -16,9 +16,11 @@ from polong.cli.get_view import items_of
 from polong.cli.resources import Selection
 from polong.cli.target import Target
 from polong.kit.errors import NotFound
-from polong.objects.gvk import EVENTS, NAMESPACES, NODES, PODS
+from polong.objects.gvk import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SECRETS
 
 Json = dict[str, Any]
+
+_WITHOUT_EVENTS = (NAMESPACES.kind, SECRETS.kind)
 
 _EXAMPLES = """
 polong describe pod nginx
@@ -46,7 +48,7 @@ async def _describe(api: Api, what: tuple[str, ...], selector: str, everywhere: 
         click.echo(f"No resources found{where}", err=True)
     for index, obj in enumerate(found):
         text = await _text(api, obj)
-        if show_events and obj.get("kind") != NAMESPACES.kind:
+        if show_events and obj.get("kind") not in _WITHOUT_EVENTS:
             events(text, await _events(api, obj), datetime.now(UTC))
         output.emit(("\n\n" if index else "") + text.render() + "\n")
 
@@ -82,6 +84,10 @@ async def _text(api: Api, obj: Json) -> Text:
             return describe_other.node(obj, pods)
         case NAMESPACES.kind:
             return describe_other.namespace(obj)
+        case CONFIG_MAPS.kind:
+            return describe_config.config_map(obj)
+        case SECRETS.kind:
+            return describe_config.secret(obj)
         case None:
             raise Failure("the server answered with something that is not an object")
         case _:

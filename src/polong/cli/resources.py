@@ -12,11 +12,18 @@ from typing import Any, Protocol
 
 from polong.cli.errors import Failure
 from polong.kit.errors import NotFound
-from polong.objects.gvk import EVENTS, NAMESPACES, NODES, PODS, Resource
+from polong.objects.gvk import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SECRETS, Resource
 
 Json = dict[str, Any]
 
-_KNOWN = {PODS: ("po",), NODES: ("no",), NAMESPACES: ("ns",), EVENTS: ("ev",)}
+_KNOWN: dict[Resource, tuple[str, ...]] = {
+    PODS: ("po",),
+    NODES: ("no",),
+    NAMESPACES: ("ns",),
+    EVENTS: ("ev",),
+    CONFIG_MAPS: ("cm",),
+    SECRETS: (),
+}
 _WORDS = {
     word: resource for resource, short in _KNOWN.items() for word in (resource.plural, resource.plural[:-1], resource.kind.lower(), *short)
 }

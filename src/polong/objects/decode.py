@@ -5,8 +5,10 @@ Texts after apimachinery pkg/runtime/serializer/json and encoding/json (`json: c
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import string
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,8 +91,8 @@ class _Walk:
                 self.problems.append(f'unknown field "{child_path}"')
                 continue
             kept = self.value(child, child_kind, child_path, kind.short_name or owner, depth + 1)
-            # Go's omitempty: empty strings and lists are not there.
-            if kept is not None and not (kept in ("", []) and not isinstance(kept, bool)):
+            # Go's omitempty: empty strings, lists and maps are not there; empty structs are.
+            if kept is not None and not _is_empty(kept, child_kind):
                 result[name] = kept
         return result
 
@@ -129,7 +131,7 @@ class _Walk:
         if form == "any":
             return value
         if form == "string" and isinstance(value, str):
-            return value
+            return self._base64(value) if kind.format == "byte" else value
         if form == "boolean" and isinstance(value, bool):
             return value
         if form == "integer" and _is_integer(value):
@@ -145,6 +147,22 @@ class _Walk:
         if form == "quantity" and (isinstance(value, str) or number):
             return value if isinstance(value, str) else _number_text(value)
         raise self.wrong(_got(value), _where(owner, path), _go_type(kind))
+
+    def _base64(self, text: str) -> str:
+        """Bytes as JSON has them, in the one form in which they are given back."""
+        bare = text.replace("\r", "").replace("\n", "")
+        try:
+            return base64.b64encode(base64.b64decode(bare, validate=True)).decode()
+        except ValueError:
+            wrong = next((at for at, one in enumerate(text) if one not in _BASE64), len(bare) // 4 * 4)
+            raise BadRequest(f"{self._what}: illegal base64 data at input byte {wrong}") from None
+
+
+_BASE64 = frozenset(string.ascii_letters + string.digits + "+/=\r\n")
+
+
+def _is_empty(value: Value, kind: Type) -> bool:
+    return value in ("", []) and not isinstance(value, bool) if value != {} else kind.kind == "map"
 
 
 def _is_integer(value: Value) -> bool:

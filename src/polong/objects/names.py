@@ -9,6 +9,7 @@ _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = _LABEL + r"(\." + _LABEL + ")*"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = "(" + _QUALIFIED + ")?"
+_CONFIG_KEY = "[-._a-zA-Z0-9]+"
 
 
 _LABEL_TEXT = (
@@ -24,6 +25,7 @@ _LABEL_VALUE_TEXT = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
     "and must start and end with an alphanumeric character"
 )
+_CONFIG_KEY_TEXT = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
 
 
 def _regex_error(text: str, expression: str, *examples: str) -> str:
@@ -84,6 +86,18 @@ def label_value_errors(value: str) -> list[str]:
     errors = [_length_error(63)] if len(value) > 63 else []
     if not re.fullmatch(_LABEL_VALUE, value, re.ASCII):
         errors.append(_regex_error(_LABEL_VALUE_TEXT, _LABEL_VALUE, "MyValue", "my_value", "12345"))
+    return errors
+
+
+def config_key_errors(value: str) -> list[str]:
+    """Keys of ConfigMaps and Secrets: they become names of files."""
+    errors = [_length_error(253)] if len(value) > 253 else []
+    if not re.fullmatch(_CONFIG_KEY, value, re.ASCII):
+        errors.append(_regex_error(_CONFIG_KEY_TEXT, _CONFIG_KEY, "key.name", "KEY_NAME", "key-name"))
+    if value in (".", ".."):
+        errors.append(f"must not be '{value}'")
+    elif value.startswith(".."):
+        errors.append("must not start with '..'")
     return errors
 
 

@@ -42,6 +42,8 @@ def test_the_kubelet_is_no_administrator():
         ("PATCH", "/api/v1/nodes/n", None),
         ("PATCH", "/api/v1/nodes/n/status", None),
         ("PUT", f"{LEASES}/n", None),
+        ("GET", "/api/v1/namespaces/default/configmaps/c", None),
+        ("GET", "/api/v1/namespaces/default/secrets", [("fieldSelector", "metadata.name=s"), ("watch", "true")]),
         ("GET", "/version", None),
     ],
 )

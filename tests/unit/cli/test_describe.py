@@ -23,3 +23,17 @@ def test_describe_by_prefix_and_of_other_kinds(api: Api, polong: Run) -> None:
     assert polong("describe", "pod", "web").out.startswith("Name:")
     assert polong("describe", "ns", "default").out.startswith("Name:         default\n")
     assert polong("describe", "pod", "nope").code == 1
+
+
+def test_describe_shows_a_config_map_and_no_value_of_a_secret(api: Api, polong: Run) -> None:
+    api.request(
+        "POST",
+        "/api/v1/namespaces/default/configmaps",
+        {"metadata": {"name": "c"}, "data": {"k": "one\ntwo\t3"}, "binaryData": {"b": "AAEC"}},
+    )
+    api.request("POST", "/api/v1/namespaces/default/secrets", {"metadata": {"name": "s"}, "stringData": {"password": "hunter2"}})
+    shown = polong("describe", "configmap", "c").out
+    assert "\nData\n====\nk:\n----\none\ntwo    3\n\n\nBinaryData\n====\nb:  3 bytes\n" in shown
+    shown = polong("describe", "secrets").out
+    assert "Type:  Opaque\n\nData\n====\npassword:  7 bytes\n" in shown
+    assert not any(secret in shown for secret in ("hunter2", "aHVudGVyMg=="))

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from polong.api.resources.configmaps import ConfigMaps
 from polong.api.resources.events import Events, EventsV1
 from polong.api.resources.kind import Kind
 from polong.api.resources.leases import Leases
 from polong.api.resources.namespaces import Namespaces
 from polong.api.resources.nodes import Nodes
 from polong.api.resources.pods import Pods
+from polong.api.resources.secrets import Secrets
 
 
 class Registry:
     """All kinds; `groups` in the order of discovery: core, then by name."""
 
     def __init__(self, node_name: str) -> None:
-        kinds: tuple[Kind, ...] = (Pods(node_name), Nodes(), Namespaces(), Events(), EventsV1(), Leases())
+        kinds: tuple[Kind, ...] = (
+            Pods(node_name),
+            Nodes(),
+            Namespaces(),
+            ConfigMaps(),
+            Secrets(),
+            Events(),
+            EventsV1(),
+            Leases(),
+        )
         self._kinds = {(kind.resource.group, kind.resource.version, kind.resource.plural): kind for kind in kinds}
 
     def find(self, group: str, version: str, plural: str) -> Kind | None:
