@@ -7,7 +7,7 @@ STAMP := build/setup.stamp
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Debian packages, virtual environment, the package with its compiled /pause (idempotent)
 
@@ -37,10 +37,18 @@ check: setup ## format, lint, types, import contracts, repository tests
 bench: setup ## measure beside podman and containerd, in one run
 	@$(PY) -m tools.bench
 
+conformance: setup ## every behaviour of Kubernetes with its test, the long ones too; writes docs/conformance.md
+	@$(PY) -m tools.images --quiet
+	@$(PY) -m tools.conformance
+
+slow: setup ## the tests that make test leaves out because they must wait
+	@$(PY) -m tools.images --quiet
+	$(PY) -m pytest -m slow
+
 reference: setup ## write docs/cli.md from the commands' own help
 	@$(PY) -m tools.reference
 
 clean: ## remove what was built (not the virtual environment)
 	rm -rf build dist src/polong/oci/bin src/polong/objects/schema.json
 
-.PHONY: help setup images demo test unit check bench reference clean
+.PHONY: help setup images demo test unit check bench conformance slow reference clean

@@ -1,0 +1,98 @@
+"""The table behaviour -> tests -> result, from what pytest reports."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tools.conformance.behaviours import Behaviour
+
+FILE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
+
+Results = Mapping[str, Mapping[str, str]]
+"""Behaviour id -> test id -> passed, failed or skipped."""
+
+_HEAD = """# Conformance
+
+What Kubernetes asks of one node, behaviour by behaviour, and the test against real containers that shows it. Written by `make conformance`
+on {date}; do not edit. `make test` runs those that need no long wait.
+
+Labels: **C** in Kubernetes' conformance list, **N** node conformance, **e** an end-to-end test of Kubernetes without either label,
+**P** sharing of the process namespace (KEP-495 and the sources), **K** kubectl. The runtime below the CRI seam is judged by critest:
+see [cri.md](cri.md).
+
+{summary}
+"""
+
+
+@dataclass
+class Recorder:
+    """A pytest plugin: what became of each behaviour's tests."""
+
+    results: dict[str, dict[str, str]] = field(default_factory=dict)
+    _ids: dict[str, list[str]] = field(default_factory=dict)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            self._ids[item.nodeid] = [str(each) for marker in item.iter_markers("behaviour") for each in marker.args]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for behaviour in self._ids.get(report.nodeid, ()):
+            tests = self.results.setdefault(behaviour, {})
+            if report.failed:
+                tests[report.nodeid] = "failed"
+            elif report.skipped:
+                tests.setdefault(report.nodeid, "skipped")
+            elif report.when == "call":
+                tests.setdefault(report.nodeid, "passed")
+
+
+def result(behaviour: Behaviour, results: Results) -> str:
+    """passed, failed, skipped, impossible (a reason is given) or open (no test)."""
+    tests = results.get(behaviour.id)
+    if not tests:
+        return "impossible" if behaviour.reason else "open"
+    for word in ("failed", "skipped"):
+        if word in tests.values():
+            return word
+    return "passed"
+
+
+def summary(wanted: Mapping[str, Behaviour], results: Results) -> str:
+    """How many of how many, over all and for Kubernetes' conformance list."""
+    told = []
+    for name, chosen in (
+        ("behaviours", list(wanted.values())),
+        ("of the conformance list", [b for b in wanted.values() if "C" in b.label]),
+    ):
+        counts: dict[str, int] = {}
+        for each in chosen:
+            counts[result(each, results)] = counts.get(result(each, results), 0) + 1
+        rest = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()) if word != "passed")
+        told.append(f"{counts.get('passed', 0)} of {len(chosen)} {name} pass{f' ({rest})' if rest else ''}")
+    return "; ".join(told) + "."
+
+
+def document(wanted: Mapping[str, Behaviour], results: Results) -> str:
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    lines = [_HEAD.format(date=today.isoformat(), summary=summary(wanted, results))]
+    area = ""
+    for each in wanted.values():
+        if each.id.partition("/")[0] != area:
+            area = each.id.partition("/")[0]
+            lines.append(f"\n## {area}\n\n| behaviour | label | what is seen | result | test |\n|---|---|---|---|---|")
+        tests = "<br>".join(f"`{_short(test)}`" for test in sorted(results.get(each.id, {})))
+        said = f"{result(each, results)}: {each.reason}" if result(each, results) == "impossible" else result(each, results)
+        lines.append(f"| {each.id.partition('/')[2]} | {each.label} | {_cell(each.text)} | {_cell(said)} | {tests} |")
+    return "\n".join(lines) + "\n"
+
+
+def _short(test: str) -> str:
+    return test.removeprefix("tests/")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
