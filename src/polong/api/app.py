@@ -11,6 +11,7 @@ import msgspec
 
 from polong import __version__
 from polong.api import administration, auth, discovery, inspection, negotiate, openapi_v2, paths, podlog, podstreams, processes, status
+from polong.api.admission import plugins
 from polong.api.namespace_lifecycle import Lifecycle
 from polong.api.negotiate import Form
 from polong.api.objectstore import ObjectStore
@@ -66,6 +67,7 @@ class Service:
         self._clock = clock or SystemClock()
         self._registry = Registry(node_name)
         self._store = ObjectStore(storage)
+        self._admission = plugins.chain()
         self._lifecycle = Lifecycle(self._store, self._registry, self._clock)
         self._discovery = discovery.Discovery(self._registry)
         self._openapi = OpenApi(self._registry, version()["gitVersion"])
@@ -139,7 +141,7 @@ class Service:
         if not target.name and verb == "patch":
             raise status.method_not_allowed()
         form = negotiate.form(request.headers.get("accept", ""), _FORMS.get(verb, negotiate.OBJECT_FORMS))
-        call = Call(request, verb, target, kind, query, form, self._store, self._clock, self._node_name)
+        call = Call(request, verb, target, kind, query, form, self._store, self._clock, self._node_name, self._admission)
         response = await _VERBS[verb](call)
         if kind.resource == gvk.NAMESPACES and verb == "delete" and not call.dry_run:
             self._lifecycle.end(target.name)

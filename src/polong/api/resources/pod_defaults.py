@@ -10,7 +10,6 @@ from polong.objects import quantity
 Json = dict[str, Any]
 
 _PROBE = {"failureThreshold": 3, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1}
-_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 def apply(spec: Json, node_name: str) -> None:
@@ -26,20 +25,11 @@ def apply(spec: Json, node_name: str) -> None:
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     spec.setdefault("nodeName", node_name)
-    _tolerations(spec)
     for volume in spec.get("volumes") or ():
         _volume(volume)
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for container in spec.get(field) or ():
             _container(container, host_network=spec.get("hostNetwork") is True)
-
-
-def _tolerations(spec: Json) -> None:
-    """DefaultTolerationSeconds: what a node's short absence does not cost."""
-    tolerations = spec.setdefault("tolerations", [])
-    for key in _TOLERATED:
-        if not any(one.get("key") in (key, None) and one.get("effect") in ("NoExecute", None) for one in tolerations):
-            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
 
 
 def _volume(volume: Json) -> None:

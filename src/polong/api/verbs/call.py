@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from polong.api.admission.chain import Attempt, Chain
 from polong.api.negotiate import Form
 from polong.api.objectstore import ObjectStore
 from polong.api.paths import Target, is_true
@@ -46,6 +47,7 @@ class Call:
     store: ObjectStore
     clock: Clock
     node_name: str
+    admission: Chain
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -54,6 +56,11 @@ class Call:
 
     def context(self) -> Context:
         return Context(rfc3339(self.now), self.node_name, self.warnings)
+
+    def attempt(self, obj: Json, context: Context, old: Json | None = None) -> Attempt:
+        """The write of `obj`, as admission sees it."""
+        verb = "create" if old is None else "update"
+        return Attempt(verb, self.kind, obj, old, self.target.subresource, self.request.user, self.store, context, self.dry_run)
 
     @property
     def dry_run(self) -> bool:

@@ -1,17 +1,16 @@
-"""create: decode, name, default, validate, store."""
+"""create: decode, name, default, admit, validate, store."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from polong.api import status
-from polong.api.resources.namespaces import Namespaces
+from polong.api.admission.chain import Attempt
 from polong.api.service import Response
 from polong.api.verbs import answers, body
 from polong.api.verbs.call import Call
 from polong.kit import ids
-from polong.kit.errors import AlreadyExists, BadRequest, Cause
-from polong.objects import gvk
+from polong.kit.errors import AlreadyExists, BadRequest
 
 Json = dict[str, Any]
 
@@ -29,20 +28,22 @@ async def create(call: Call) -> Response:
         metadata.pop(field, None)
     generated = not metadata.get("name") and bool(metadata.get("generateName"))
     context = call.context()
+    admitted = call.attempt(obj, context)
     for attempt in range(_ATTEMPTS):
         if generated:
             metadata["name"] = metadata["generateName"][:_NAME_BASE] + ids.name_suffix()
         call.kind.default(obj, context)
         if not attempt:
+            await call.admission.mutate(admitted)
             call.kind.prepare_create(obj, context)
         if causes := call.kind.validate(obj):
             raise status.invalid(call.kind.resource, metadata.get("name", ""), causes)
         metadata |= {"uid": ids.uid(), "creationTimestamp": context.now}
         if call.kind.has_generation:
             metadata["generation"] = 1
-        await _admit(call)
+        await call.admission.validate(admitted)
         try:
-            return await _store(call, obj)
+            return await _store(call, admitted)
         except AlreadyExists:
             if not generated or attempt == _ATTEMPTS - 1:
                 raise
@@ -50,12 +51,15 @@ async def create(call: Call) -> Response:
     raise AssertionError("unreachable")
 
 
-async def _store(call: Call, obj: Json) -> Response:
+async def _store(call: Call, admitted: Attempt) -> Response:
+    obj = admitted.obj
     if call.dry_run:
         if await call.store.find(call.kind, call.target.namespace, obj["metadata"]["name"]) is not None:
             raise status.already_exists(call.kind.resource, obj["metadata"]["name"])
         return answers.one(call, obj, 201)
-    return answers.one(call, await call.store.create(call.kind, obj), 201)
+    async with call.admission.storing(admitted):
+        stored = await call.store.create(call.kind, obj)
+    return answers.one(call, stored, 201)
 
 
 def _place(call: Call, metadata: Json) -> None:
@@ -72,20 +76,3 @@ def _place(call: Call, metadata: Json) -> None:
             f"the namespace of the provided object does not match the namespace sent on the request ({given} is not {namespace})"
         )
     metadata["namespace"] = namespace
-
-
-async def _admit(call: Call) -> None:
-    """NamespaceLifecycle: nothing is created in a namespace that is not there, or is going."""
-    if not call.kind.resource.namespaced:
-        return
-    name = call.target.namespace
-    found = await call.store.find(_NAMESPACES, "", name)
-    if found is None:
-        raise status.not_found(gvk.NAMESPACES, name)
-    if found[0]["metadata"].get("deletionTimestamp"):
-        text = f"unable to create new content in namespace {name} because it is being terminated"
-        cause = Cause("NamespaceTerminating", f"namespace {name} is being terminated", "metadata.namespace")
-        raise status.forbidden(call.kind.resource, "", text, causes=(cause,))
-
-
-_NAMESPACES = Namespaces()

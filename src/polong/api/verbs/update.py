@@ -52,12 +52,16 @@ async def replace(call: Call, new: Json, old: Json, revision: int) -> Json:
     kind, subresource = call.kind, call.target.subresource
     _keep_system_fields(new, old)
     kind.prepare_update(new, _copy(old), subresource)
-    kind.default(new, call.context())
+    context = call.context()
+    kind.default(new, context)
+    admitted = call.attempt(new, context, old)
+    await call.admission.mutate(admitted)
     causes = [*metadata.validate_update(new, old), *kind.validate_update(new, old, subresource)]
     if not subresource:
         causes += kind.validate(new)
     if causes:
         raise status.invalid(kind.resource, new["metadata"]["name"], causes)
+    await call.admission.validate(admitted)
     new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     if kind.has_generation and new.get("spec") != old.get("spec"):
         new["metadata"]["generation"] = int(old["metadata"].get("generation", 0)) + 1
@@ -65,7 +69,8 @@ async def replace(call: Call, new: Json, old: Json, revision: int) -> Json:
         return new
     if _finished(new):
         return await call.store.delete(kind, new, revision)
-    return await call.store.update(kind, new, revision)
+    async with call.admission.storing(admitted):
+        return await call.store.update(kind, new, revision)
 
 
 def _copy(old: Json) -> Json:
