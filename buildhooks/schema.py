@@ -17,25 +17,33 @@ Node = Any  # a node of a JSON document
 
 _CORE = "io.k8s.api.core.v1."
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_LISTED = (
+    *("core.v1." + kind for kind in ("Pod", "Node", "Namespace", "Event", "ConfigMap", "Secret", "ServiceAccount", "Service", "Endpoints")),
+    *("core.v1." + kind for kind in ("PodTemplate", "LimitRange", "ResourceQuota", "PersistentVolumeClaim", "PersistentVolume")),
+    "coordination.v1.Lease",
+    "discovery.v1.EndpointSlice",
+    "events.v1.Event",
+    "node.v1.RuntimeClass",
+    "policy.v1.PodDisruptionBudget",
+    *("rbac.v1." + kind for kind in ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")),
+    "scheduling.v1.PriorityClass",
+    "storage.v1.StorageClass",
+)
+"""Kinds of which there are collections: with their Lists."""
+
 ROOTS = (
-    *(_CORE + kind for kind in ("Pod", "Node", "Namespace", "Event", "ConfigMap", "Secret", "ServiceAccount", "Service", "PodTemplate")),
-    *(_CORE + kind + "List" for kind in ("Pod", "Node", "Namespace", "Event", "ConfigMap", "Secret", "ServiceAccount", "Service")),
-    *(_CORE + kind for kind in ("Binding", "LimitRange", "ResourceQuota")),
+    *(f"io.k8s.api.{kind}{suffix}" for kind in _LISTED for suffix in ("", "List")),
+    _CORE + "Binding",
     *(
         _META + kind
         for kind in ("Status", "DeleteOptions", "ObjectMeta", "ListMeta", "APIResourceList", "APIGroupList", "APIGroup", "WatchEvent")
     ),
-    "io.k8s.api.events.v1.Event",
-    "io.k8s.api.events.v1.EventList",
-    "io.k8s.api.coordination.v1.Lease",
-    "io.k8s.api.coordination.v1.LeaseList",
-    "io.k8s.api.node.v1.RuntimeClass",
-    "io.k8s.api.node.v1.RuntimeClassList",
     "io.k8s.api.policy.v1.Eviction",
-    "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
-    "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
-    "io.k8s.api.authentication.v1.SelfSubjectReview",
-    "io.k8s.api.authentication.v1.TokenRequest",
+    *(
+        "io.k8s.api.authorization.v1." + kind
+        for kind in ("LocalSubjectAccessReview", "SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview")
+    ),
+    *("io.k8s.api.authentication.v1." + kind for kind in ("SelfSubjectReview", "TokenRequest", "TokenReview")),
 )
 
 _LOCAL_REF = "#/$defs/"

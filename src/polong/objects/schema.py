@@ -19,10 +19,16 @@ _REF = "#/components/schemas/"
 _PACKAGES = {
     "": "io.k8s.api.core.v1.",
     "apps": "io.k8s.api.apps.v1.",
-    "events.k8s.io": "io.k8s.api.events.v1.",
+    "authentication.k8s.io": "io.k8s.api.authentication.v1.",
+    "authorization.k8s.io": "io.k8s.api.authorization.v1.",
     "coordination.k8s.io": "io.k8s.api.coordination.v1.",
+    "discovery.k8s.io": "io.k8s.api.discovery.v1.",
+    "events.k8s.io": "io.k8s.api.events.v1.",
     "node.k8s.io": "io.k8s.api.node.v1.",
     "policy": "io.k8s.api.policy.v1.",
+    "rbac.authorization.k8s.io": "io.k8s.api.rbac.v1.",
+    "scheduling.k8s.io": "io.k8s.api.scheduling.v1.",
+    "storage.k8s.io": "io.k8s.api.storage.v1.",
 }
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 
