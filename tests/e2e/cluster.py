@@ -103,6 +103,11 @@ class Node:
             program, self.env | {"KUBECONFIG": str(self.root / "kubeconfig"), "KUBECACHEDIR": f"{self.env['HOME']}/cache-{program.name}"}
         )
 
+    @property
+    def log_dir(self) -> Path:
+        """Of Pods: `<namespace>_<name>_<uid>/<container>/<n>.log` below it."""
+        return self.root / "logs" / "pods"
+
     def up(self) -> None:
         self.polong("up", "--port", "0", timeout=90)
 

@@ -21,6 +21,8 @@ from polong.kubelet.host import facts
 from polong.kubelet.host.cgroups import PodCgroups
 from polong.kubelet.images import Images
 from polong.kubelet.inspection import Inspection
+from polong.kubelet.lease import NodeLease
+from polong.kubelet.logrotation import LogRotation
 from polong.kubelet.node import NodeStatus
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import Api, ImageService, RuntimeService
@@ -70,6 +72,8 @@ class Kubelet:
         actions = Actions(config, runtime, self._images, (volumes, self._cgroups), self._recorder, self._clock, node)
         self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips)
         self._node = NodeStatus(config, found, api, runtime, images, self._recorder, self._clock)
+        self._lease = NodeLease(api, config.node_name, self._clock)
+        self._logs = LogRotation(config, runtime, self._clock)
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
         processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent)
         self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes)
@@ -94,6 +98,8 @@ class Kubelet:
         await self._synced.wait()
         self._spawn(self._pleg.relist(), "relist")
         self._spawn(self._node.run(), "node status")
+        self._spawn(self._lease.run(), "node lease")
+        self._spawn(self._logs.run(), "log rotation")
         self._spawn(self._collector.run(self._config.collect), "garbage collection")
 
     async def aclose(self) -> None:

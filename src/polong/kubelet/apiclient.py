@@ -9,7 +9,7 @@ from polong.client.rest import Client, DeleteOptions, ListOptions, PatchType
 from polong.client.watch import ListWatch
 from polong.kit.clock import Clock
 from polong.kubelet.ports import Api
-from polong.objects.gvk import EVENTS, NODES, PODS
+from polong.objects.gvk import EVENTS, LEASES, NODES, PODS
 
 Json = dict[str, Any]
 
@@ -43,6 +43,12 @@ class ApiClient:
 
     async def patch_node(self, name: str, patch: Json, *, status: bool) -> Json:
         return await self._client.patch(NODES, name, patch, kind=PatchType.MERGE, subresource="status" if status else "")
+
+    async def create_lease(self, lease: Json) -> Json:
+        return await self._client.create(LEASES, lease, lease["metadata"]["namespace"])
+
+    async def patch_lease(self, namespace: str, name: str, patch: Json) -> Json:
+        return await self._client.patch(LEASES, name, patch, namespace, kind=PatchType.MERGE)
 
 
 _: type[Api] = ApiClient

@@ -20,7 +20,7 @@ class KubeletConfig:
     """`root_dir` holds `pods/<uid>/…`, `log_dir` holds `<namespace>_<name>_<uid>/<container>/<n>.log`; both are made with mode 0700.
 
     `cgroup_parent` is a cgroup path such as /polong/1a2b3c4d, `node_ip` the node's own address (the host's first global one where
-    empty), times are seconds.
+    empty), times are seconds. A log of more than `log_size` bytes is put aside; `log_files` of one container are kept.
     """
 
     node_name: str
@@ -33,5 +33,9 @@ class KubeletConfig:
     version: str = "v1.33.0"
     max_pods: int = 110
     heartbeat: float = 10.0
+    report: float = 300.0
     relist: float = 5.0
     collect: float = 60.0
+    log_size: int = 10 << 20
+    log_files: int = 5
+    log_period: float = 10.0

@@ -36,6 +36,8 @@ class NodeStatus:
         self._recorder = recorder
         self._clock = clock
         self._conditions: list[Json] = []
+        self._written: Json = {}
+        self._due = 0.0
 
     async def register(self) -> None:
         """Create the Node where it is missing, and write its first status."""
@@ -65,7 +67,8 @@ class NodeStatus:
                 _log.warning("cannot write the status of node %s: %s", self._config.node_name, error)
 
     async def beat(self) -> None:
-        """One status: capacity, conditions, images."""
+        """One status: capacity, conditions, images. Written where something of it changed, and now and then: that the node lives is
+        told by its lease."""
         version = await self._runtime.version(v1.VersionRequest())
         ready = await self._ready()
         self._conditions = self._fresh(ready)
@@ -79,7 +82,14 @@ class NodeStatus:
             "images": await self._image_list(),
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
         }
+        told = {**status, "conditions": [{**each, "lastHeartbeatTime": ""} for each in self._conditions]}
+        now = self._clock.monotonic()
+        if told == self._written and now < self._due:
+            # Somebody may have deleted the Node: NotFound has it made again.
+            await self._api.get_node(self._config.node_name)
+            return
         await self._api.patch_node(self._config.node_name, {"status": status}, status=True)
+        self._written, self._due = told, now + self._config.report
 
     async def _ready(self) -> tuple[bool, str, str]:
         try:

@@ -43,3 +43,9 @@ class Api(Protocol):
     async def patch_node(self, name: str, patch: Json, *, status: bool) -> Json:
         """JSON merge patch of the Node, or of its status subresource."""
         ...
+
+    async def create_lease(self, lease: Json) -> Json: ...
+
+    async def patch_lease(self, namespace: str, name: str, patch: Json) -> Json:
+        """JSON merge patch. NotFound."""
+        ...

@@ -255,7 +255,8 @@ class FakeRuntime:
         raise NotImplementedError
 
     async def reopen_container_log(self, request: v1.ReopenContainerLogRequest) -> v1.ReopenContainerLogResponse:
-        raise NotImplementedError
+        self.calls.append(("reopen_container_log", request.container_id))
+        return v1.ReopenContainerLogResponse()
 
     # Streams
 
@@ -337,6 +338,8 @@ class FakeApi:
         self.objects: dict[str, Json] = {}
         self.events: list[Json] = []
         self.nodes: dict[str, Json] = {}
+        self.node_writes = 0
+        self.leases: dict[str, Json] = {}
         self.history: list[Json] = []
         self.deleted: list[str] = []
         self._watchers: set[asyncio.Queue[tuple[str, Json]]] = set()
@@ -435,7 +438,18 @@ class FakeApi:
             raise NotFound(name)
         for key, value in patch.items():
             self.nodes[name][key] = {**self.nodes[name].get(key, {}), **value}
+        self.node_writes += 1
         return self.nodes[name]
+
+    async def create_lease(self, lease: Json) -> Json:
+        self.leases[lease["metadata"]["name"]] = lease
+        return lease
+
+    async def patch_lease(self, namespace: str, name: str, patch: Json) -> Json:
+        if name not in self.leases:
+            raise NotFound(name)
+        self.leases[name]["spec"] = {**self.leases[name]["spec"], **patch["spec"]}
+        return self.leases[name]
 
 
 class FakeCgroups:
