@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from polong.api.streaming.wanted import Wanted
 from polong.kit.errors import BadRequest
 from polong.objects import pod as pods
+from polong.streaming.wanted import Wanted
 
 Json = dict[str, Any]
 

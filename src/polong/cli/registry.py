@@ -14,6 +14,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "kubeconfig": "Print the node's kubeconfig, or merge it into your own.",
         "images": "List, pull, import, export and remove images.",
         "serve": "Run the node in the foreground (for systemd).",
+        "cri": "Serve the container runtime alone: CRI v1 over gRPC, for crictl or a kubelet.",
     },
     "Pods, in kubectl's words": {
         "apply": "Create or change objects from files, directories, URLs or standard input.",
@@ -89,6 +90,10 @@ def _node(name: str) -> click.Command | None:
             from polong.cli import serve
 
             return serve.serve
+        case "cri":
+            from polong.cli import cri
+
+            return cri.cri
         case _:
             return None
 

@@ -14,6 +14,7 @@ from polong.cri.records.container import ContainerRecord
 from polong.cri.records.disk import RecordDir
 from polong.cri.records.sandbox import SandboxRecord
 from polong.cri.table import Container, Sandbox, Table
+from polong.cri.usage import Layers, Rates
 from polong.kit.clock import Clock
 from polong.kit.errors import FailedPrecondition, NotFound
 from polong.kit.tasks import Tasks
@@ -71,6 +72,8 @@ class Engine:
     events: Events = field(default_factory=Events)
     takes_compiled_filters: set[str] = field(default_factory=set)
     runs_host_processes: set[str] = field(default_factory=set)
+    rates: Rates = field(default_factory=Rates)
+    layers: Layers = field(default_factory=Layers)
     tasks: Tasks = field(default_factory=lambda: Tasks("cri"))
 
     def handler(self, name: str) -> Handler:
@@ -102,6 +105,11 @@ class Engine:
             return bundle.read(bundle_dir)
         except FailedPrecondition:
             return None
+
+    def forget_usage(self, key: str) -> None:
+        """Of a sandbox or container that is gone. Idempotent."""
+        self.rates.forget(key)
+        self.layers.forget(key)
 
     def close_processes(self) -> None:
         """Let go of every process without touching it."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from polong.cri import dial
-from polong.cri.kernel import CgroupUsage, Kernel, Process
+from polong.cri.kernel import CgroupUsage, Interface, Kernel, Process
 from polong.kit.errors import Internal, Invalid, TooLarge
-from polong.linux import mounts, namespaces, paths, proc, syscalls
+from polong.linux import mounts, namespaces, netdev, paths, proc, syscalls
 from polong.linux.cgroups import Cgroups
 from polong.linux.flags import MNT, MS
 from polong.linux.pidfd import PidFd
@@ -101,7 +101,25 @@ class HostKernel:
 
     def usage(self, cgroup: str) -> CgroupUsage | None:
         stats = self._cgroups.stats(cgroup)
-        return None if stats is None else CgroupUsage(cpu=stats.cpu_ns, memory=stats.memory, working_set=stats.working_set)
+        if stats is None:
+            return None
+        return CgroupUsage(
+            cpu=stats.cpu_ns,
+            memory=stats.memory,
+            working_set=stats.working_set,
+            rss=stats.rss,
+            swap=stats.swap,
+            page_faults=stats.page_faults,
+            major_page_faults=stats.major_page_faults,
+            pids=stats.pids,
+            oom_kills=stats.oom_kills,
+        )
+
+    def interfaces(self, pid: int) -> Sequence[Interface]:
+        try:
+            return [each for each in netdev.of_process(pid) if each.name != "lo"]
+        except ProcessLookupError:
+            return []
 
     def remove_cgroup(self, cgroup: str) -> None:
         with contextlib.suppress(OSError):

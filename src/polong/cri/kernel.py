@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from polong.linux.netdev import Interface as Interface
 from polong.oci.spec.model import Device, Json
 
 
@@ -40,11 +41,18 @@ class Process(Protocol):
 
 @dataclass(frozen=True)
 class CgroupUsage:
-    """CPU time in nanoseconds, memory in bytes. `working_set` is usage without the inactive file cache."""
+    """CPU time in nanoseconds, memory in bytes. `working_set` is usage without the inactive file cache; `pids` counts tasks;
+    `oom_kills` processes that the OOM killer ended."""
 
     cpu: int = 0
     memory: int = 0
     working_set: int = 0
+    rss: int = 0
+    swap: int = 0
+    page_faults: int = 0
+    major_page_faults: int = 0
+    pids: int = 0
+    oom_kills: int = 0
 
 
 class Kernel(Protocol):
@@ -67,7 +75,13 @@ class Kernel(Protocol):
         """The cgroup's own counter; 0 where it is gone."""
         ...
 
-    def usage(self, cgroup: str) -> CgroupUsage | None: ...
+    def usage(self, cgroup: str) -> CgroupUsage | None:
+        """None where there is no such cgroup."""
+        ...
+
+    def interfaces(self, pid: int) -> Sequence[Interface]:
+        """Counters of the network interfaces that the process sees, loopback left out; none where it is gone."""
+        ...
 
     def remove_cgroup(self, cgroup: str) -> None:
         """Remove empty directories of that cgroup in every hierarchy. Idempotent; no error where it is in use."""

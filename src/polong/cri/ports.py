@@ -39,6 +39,15 @@ class ImageStore(Protocol):
         """Where images live, bytes used, inodes used."""
         ...
 
+    @property
+    def place(self) -> Path:
+        """The directory of images and root file systems."""
+        ...
+
+    async def rootfs_usage(self, key: str) -> tuple[int, int]:
+        """Bytes and inodes of what container `key` wrote, (0, 0) where it has no root file system. A walk, in a thread."""
+        ...
+
     async def mount_rootfs(self, image_id: str, key: str) -> Path:
         """A writable overlay over the image for container `key`, mounted; the path of the merged root. An init layer of real
         directories (dev, proc, sys, etc, run, tmp) lies above the image, so that no link of the image stands at those places."""

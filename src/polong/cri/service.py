@@ -15,9 +15,12 @@ from polong.cri.records.container import ContainerRecord
 from polong.cri.records.disk import RecordDir
 from polong.cri.records.sandbox import SandboxRecord
 from polong.cri.rpc.attach import attach
+from polong.cri.rpc.attach import check as check_attach
+from polong.cri.rpc.checkpoint_container import checkpoint_container
 from polong.cri.rpc.container_stats import container_stats, list_container_stats
 from polong.cri.rpc.container_status import container_status
 from polong.cri.rpc.create_container import create_container
+from polong.cri.rpc.exec import check as check_exec
 from polong.cri.rpc.exec import exec  # noqa: A004 - the RPC's own name
 from polong.cri.rpc.exec_sync import exec_sync
 from polong.cri.rpc.get_container_events import get_container_events
@@ -25,8 +28,12 @@ from polong.cri.rpc.image_fs_info import image_fs_info
 from polong.cri.rpc.image_status import image_status
 from polong.cri.rpc.list_containers import list_containers
 from polong.cri.rpc.list_images import list_images
+from polong.cri.rpc.list_metric_descriptors import list_metric_descriptors
 from polong.cri.rpc.list_pod_sandbox import list_pod_sandbox
+from polong.cri.rpc.list_pod_sandbox_metrics import list_pod_sandbox_metrics
+from polong.cri.rpc.pod_sandbox_stats import list_pod_sandbox_stats, pod_sandbox_stats
 from polong.cri.rpc.pod_sandbox_status import pod_sandbox_status
+from polong.cri.rpc.port_forward import check as check_port_forward
 from polong.cri.rpc.port_forward import port_forward
 from polong.cri.rpc.pull_image import pull_image
 from polong.cri.rpc.remove_container import remove_container
@@ -34,11 +41,13 @@ from polong.cri.rpc.remove_image import remove_image
 from polong.cri.rpc.remove_pod_sandbox import remove_pod_sandbox
 from polong.cri.rpc.reopen_container_log import reopen_container_log
 from polong.cri.rpc.run_pod_sandbox import run_pod_sandbox
+from polong.cri.rpc.runtime_config import runtime_config, update_runtime_config
 from polong.cri.rpc.start_container import start_container
 from polong.cri.rpc.status import status
 from polong.cri.rpc.stop_container import stop_container
 from polong.cri.rpc.stop_pod_sandbox import stop_pod_sandbox
 from polong.cri.rpc.update_container_resources import update_container_resources
+from polong.cri.rpc.update_pod_sandbox_resources import update_pod_sandbox_resources
 from polong.cri.rpc.version import version
 from polong.criapi.ports import ImageService, RuntimeService
 from polong.criapi.wire import v1
@@ -118,6 +127,11 @@ class CriService:
         for records in (engine.sandbox_records, engine.container_records):
             await records.flush()
 
+    @property
+    def sandboxes(self) -> int:
+        """How many there are, stopped ones too."""
+        return len(self._engine.table.sandboxes)
+
     def images_in_use(self) -> set[str]:
         """Ids of the images that containers, also ended ones, stand on."""
         return {container.record.image_id for container in self._engine.table.containers.values()}
@@ -133,6 +147,9 @@ class CriService:
 
     async def pod_sandbox_status(self, request: v1.PodSandboxStatusRequest) -> v1.PodSandboxStatusResponse:
         return await pod_sandbox_status(self._engine, request)
+
+    async def update_pod_sandbox_resources(self, request: v1.UpdatePodSandboxResourcesRequest) -> v1.UpdatePodSandboxResourcesResponse:
+        return await update_pod_sandbox_resources(self._engine, request)
 
     async def list_pod_sandbox(self, request: v1.ListPodSandboxRequest) -> v1.ListPodSandboxResponse:
         return await list_pod_sandbox(self._engine, request)
@@ -161,11 +178,26 @@ class CriService:
     async def reopen_container_log(self, request: v1.ReopenContainerLogRequest) -> v1.ReopenContainerLogResponse:
         return await reopen_container_log(self._engine, request)
 
+    async def checkpoint_container(self, request: v1.CheckpointContainerRequest) -> v1.CheckpointContainerResponse:
+        return await checkpoint_container(self._engine, request)
+
     async def container_stats(self, request: v1.ContainerStatsRequest) -> v1.ContainerStatsResponse:
         return await container_stats(self._engine, request)
 
     async def list_container_stats(self, request: v1.ListContainerStatsRequest) -> v1.ListContainerStatsResponse:
         return await list_container_stats(self._engine, request)
+
+    async def pod_sandbox_stats(self, request: v1.PodSandboxStatsRequest) -> v1.PodSandboxStatsResponse:
+        return await pod_sandbox_stats(self._engine, request)
+
+    async def list_pod_sandbox_stats(self, request: v1.ListPodSandboxStatsRequest) -> v1.ListPodSandboxStatsResponse:
+        return await list_pod_sandbox_stats(self._engine, request)
+
+    async def list_metric_descriptors(self, request: v1.ListMetricDescriptorsRequest) -> v1.ListMetricDescriptorsResponse:
+        return await list_metric_descriptors(self._engine, request)
+
+    async def list_pod_sandbox_metrics(self, request: v1.ListPodSandboxMetricsRequest) -> v1.ListPodSandboxMetricsResponse:
+        return await list_pod_sandbox_metrics(self._engine, request)
 
     async def exec_sync(self, request: v1.ExecSyncRequest) -> v1.ExecSyncResponse:
         return await exec_sync(self._engine, request)
@@ -175,6 +207,12 @@ class CriService:
 
     async def status(self, request: v1.StatusRequest) -> v1.StatusResponse:
         return await status(self._engine, request)
+
+    async def runtime_config(self, request: v1.RuntimeConfigRequest) -> v1.RuntimeConfigResponse:
+        return await runtime_config(self._engine, request)
+
+    async def update_runtime_config(self, request: v1.UpdateRuntimeConfigRequest) -> v1.UpdateRuntimeConfigResponse:
+        return await update_runtime_config(self._engine, request)
 
     async def list_images(self, request: v1.ListImagesRequest) -> v1.ListImagesResponse:
         return await list_images(self._engine, request)
@@ -199,6 +237,16 @@ class CriService:
 
     async def port_forward(self, pod_sandbox_id: str, port: int, stdio: Stdio) -> None:
         await port_forward(self._engine, pod_sandbox_id, port, stdio)
+
+    def check_exec(self, request: v1.ExecRequest) -> None:
+        """What can be said against a session before it begins (`streamserver.CheckedStreams`)."""
+        check_exec(self._engine, request)
+
+    def check_attach(self, request: v1.AttachRequest) -> None:
+        check_attach(self._engine, request)
+
+    def check_port_forward(self, request: v1.PortForwardRequest) -> None:
+        check_port_forward(self._engine, request.pod_sandbox_id, request.port)
 
     def get_container_events(self, request: v1.GetEventsRequest) -> AsyncIterator[v1.ContainerEventResponse]:
         return get_container_events(self._engine, request)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _RUN = Path("/run/polong")
+_REGISTRIES = Path("/etc/containers/certs.d")
 
 
 def node_id(root: Path) -> str:
@@ -22,21 +23,17 @@ def node_name(hostname: str = "") -> str:
     return name[:253] or "node"
 
 
-@dataclass(frozen=True)
-class Config:
-    """`root` keeps what must live through a reboot, `run_dir` what must not; `runtime` is crun, runc or a path; `port` is never 0.
-
-    `lock` and `kubeconfig` lie in `root` and are also known to the command line.
+@dataclass(frozen=True, kw_only=True)
+class RuntimeConfig:
+    """What the runtime alone needs (`polong cri`). `root` keeps what must live through a reboot, `run_dir` what must not; `runtime` is
+    crun, runc or a path; `registries` is a directory in containerd's `hosts.toml` layout. `lock` lies in `root`.
     """
 
     root: Path
     lock: Path
-    kubeconfig: Path
-    port: int
     pod_cidr: str
     runtime: str = "crun"
-    node_name: str = "node"
-    host: str = "127.0.0.1"
+    registries: Path = _REGISTRIES
     run_parent: Path = _RUN
 
     @property
@@ -48,14 +45,6 @@ class Config:
         return self.run_parent / self.node_id
 
     @property
-    def pki_dir(self) -> Path:
-        return self.root / "pki"
-
-    @property
-    def database(self) -> Path:
-        return self.root / "store" / "state.db"
-
-    @property
     def images_dir(self) -> Path:
         return self.root / "images"
 
@@ -65,24 +54,34 @@ class Config:
         return self.root / "cri"
 
     @property
+    def cgroup_parent(self) -> str:
+        return f"/polong/{self.node_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RuntimeConfig):
+    """A whole node. `port` is never 0; `kubeconfig` lies in `root` and is also known to the command line."""
+
+    kubeconfig: Path
+    port: int
+    node_name: str = "node"
+    host: str = "127.0.0.1"
+
+    @property
+    def pki_dir(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "store" / "state.db"
+
+    @property
     def kubelet_dir(self) -> Path:
         return self.root / "kubelet"
 
     @property
     def log_dir(self) -> Path:
         return self.root / "logs" / "pods"
-
-    @property
-    def cgroup_parent(self) -> str:
-        return f"/polong/{self.node_id}"
-
-    @property
-    def bridge(self) -> str:
-        return f"pl{self.node_id}"
-
-    @property
-    def nft_table(self) -> str:
-        return f"polong-{self.node_id}"
 
     @property
     def url(self) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +11,16 @@ import polong
 from polong.api.app import Service
 from polong.api.http import Server
 from polong.client.rest import Client
-from polong.cni.network import PodNetwork
-from polong.cri.engine import Handler, Settings
-from polong.cri.host import HostKernel
 from polong.cri.service import CriService
 from polong.daemon import inprocess
 from polong.daemon.config import Config
 from polong.daemon.pki import Credentials, serving_hosts
+from polong.daemon.runtime import RuntimeParts
 from polong.images.admin import ImageAdmin
-from polong.images.hosts import Hosts
-from polong.images.service import ImageService
-from polong.kit.clock import SystemClock
-from polong.kit.errors import FailedPrecondition, Unavailable
+from polong.kit.errors import Unavailable
 from polong.kubelet.agent import Kubelet
 from polong.kubelet.apiclient import ApiClient
 from polong.kubelet.config import KubeletConfig
-from polong.oci import host as oci_host
-from polong.oci.conmon import Conmon
-from polong.oci.launch import BINARIES, Launcher
-from polong.oci.runtime import Runtime
 from polong.store import SQLiteStorage, Storage
 
 Json = dict[str, Any]
@@ -51,52 +40,21 @@ class Node:
         self._front = contextlib.AsyncExitStack()
         self._back = contextlib.AsyncExitStack()
         self._kubelet: Kubelet | None = None
-        self._network = PodNetwork(
-            node_id=config.node_id, pod_cidr=config.pod_cidr, state_dir=config.root / "network", run_dir=config.run_dir / "network"
-        )
-        self._kernel: HostKernel | None = None
+        self._runtime: RuntimeParts | None = None
 
     async def start(self) -> None:
         """Returns when the API answers and the node is registered. Raises what stands in the way; then `aclose_front` and `aclose`."""
         config = self._config
-        for directory in (config.run_dir, config.log_dir, config.kubelet_dir, config.containers_dir):
+        runtime = self._runtime = RuntimeParts(config)
+        for directory in (config.log_dir, config.kubelet_dir):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         storage = await SQLiteStorage.open(config.database)
         self._back.push_async_callback(storage.aclose)
-        images, runtime = await self._runtime()
+        self._back.push_async_callback(runtime.aclose)
+        await runtime.start()
         service = await self._api(storage)
-        service.images = ImageAdmin(images)
-        await self._agent(service, runtime)
-
-    async def _runtime(self) -> tuple[ImageService, CriService]:
-        """Images and CRI: what an earlier run left is taken over before anyone can ask."""
-        config = self._config
-        images = ImageService(config.images_dir, in_use=lambda: cri.images_in_use(), hosts=Hosts(_HOSTS, loopback_http=True))
-        launcher = Launcher(config.runtime, config.run_dir)
-        handler = Handler(Runtime(launcher, config.run_dir), Conmon(launcher, config.run_dir))
-        self._kernel = HostKernel(launcher.groups)
-        settings = Settings(
-            state_dir=config.containers_dir,
-            run_dir=config.run_dir,
-            cgroup_parent=config.cgroup_parent,
-            pause=BINARIES / "pause",
-            host=oci_host.probe(),
-            seccomp_default=_seccomp(),
-            version=polong.__version__,
-        )
-        cri = CriService(
-            settings,
-            images=images,
-            handlers={"": handler, launcher.name: handler},
-            network=self._network,
-            kernel=self._kernel,
-            clock=SystemClock(),
-        )
-        await images.start()
-        self._back.push_async_callback(images.aclose)
-        await cri.start()
-        self._back.push_async_callback(cri.aclose)
-        return images, cri
+        service.images = ImageAdmin(runtime.images)
+        await self._agent(service, runtime.cri)
 
     async def _api(self, storage: Storage) -> Service:
         config = self._config
@@ -144,20 +102,5 @@ class Node:
 
     async def clear(self) -> None:
         """After `aclose`, with no Pod left: take down what only a running node needs, network, cgroups, run directory."""
-        config = self._config
-        await self._network.teardown()
-        if self._kernel is not None:
-            for cgroup in [*self._kernel.child_cgroups(config.cgroup_parent), config.cgroup_parent]:
-                self._kernel.remove_cgroup(cgroup)
-            self._kernel.remove_empty_cgroup(str(Path(config.cgroup_parent).parent))
-        await asyncio.to_thread(shutil.rmtree, config.run_dir)
-        with contextlib.suppress(OSError):
-            config.run_dir.parent.rmdir()
-
-
-def _seccomp() -> Json | None:
-    try:
-        return oci_host.default_seccomp()
-    except FailedPrecondition as error:
-        _log.warning("%s", error)
-        return None
+        if self._runtime is not None:
+            await self._runtime.clear()

@@ -100,6 +100,13 @@ class ImageService:
         size, inodes = await asyncio.to_thread(self.store.usage)
         return self.store.root, size, inodes
 
+    @property
+    def place(self) -> Path:
+        return self.store.root
+
+    async def rootfs_usage(self, key: str) -> tuple[int, int]:
+        return await asyncio.to_thread(self.store.snapshots.usage, key)
+
     async def mount_rootfs(self, image_id: str, key: str) -> Path:
         entry = self.store.catalog.find(image_id)
         if entry is None:

@@ -230,6 +230,10 @@ class Snapshots:
                     raise
         self._discard(directory)
 
+    def usage(self, key: str) -> tuple[int, int]:
+        """(bytes on disk, inodes) of what the container wrote. What changes under the walk is counted as it is met."""
+        return trees.usage(self._directory(key) / "upper")
+
     def keys(self) -> list[str]:
         return sorted(path.name for path in self._rootfs.iterdir())
 

@@ -1,12 +1,42 @@
-"""Removing trees that containers and images filled: by descriptor, no link followed, constant descriptors and stack at any depth."""
+"""Removing and measuring trees that containers and images filled: by descriptor, no link followed, at any depth."""
 
 from __future__ import annotations
 
 import os
 import stat
 from contextlib import suppress
+from pathlib import Path
+
+from polong.linux.paths import NO_LINKS, Root
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def usage(top: Path) -> tuple[int, int]:
+    """(bytes on disk, inodes) of what is below `top`, hard links counted once; (0, 0) where there is nothing. What is nested so deep
+    that it has no path any more is left out."""
+    size = inodes = 0
+    linked: set[int] = set()
+    try:
+        root = Root.open(top)
+    except FileNotFoundError:
+        return 0, 0
+    with root:
+        waiting = ["."]
+        while waiting:
+            directory = waiting.pop()
+            with suppress(OSError), root.open_at(directory, _DIRECTORY, resolve=NO_LINKS) as fd, os.scandir(fd.fileno()) as entries:
+                for entry in entries:
+                    found = entry.stat(follow_symlinks=False)
+                    if found.st_nlink > 1 and not entry.is_dir(follow_symlinks=False):
+                        if found.st_ino in linked:
+                            continue
+                        linked.add(found.st_ino)
+                    inodes += 1
+                    size += found.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{directory}/{entry.name}")
+    return size, inodes
 
 
 def remove(parent: int, name: str) -> None:

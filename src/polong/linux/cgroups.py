@@ -37,6 +37,7 @@ class Stats:
     rss: int = 0
     page_faults: int = 0
     major_page_faults: int = 0
+    swap: int = 0
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,7 @@ class Cgroups:
             rss=memory_stat.get("anon", 0),
             page_faults=memory_stat.get("pgfault", 0),
             major_page_faults=memory_stat.get("pgmajfault", 0),
+            swap=_number(group / "memory.swap.current"),
         )
 
     def _stats_v1(self, path: str) -> Stats:
@@ -261,6 +263,7 @@ class Cgroups:
             rss=memory_stat.get("total_rss", 0),
             page_faults=memory_stat.get("total_pgfault", 0),
             major_page_faults=memory_stat.get("total_pgmajfault", 0),
+            swap=memory_stat.get("total_swap", 0),
         )
 
 

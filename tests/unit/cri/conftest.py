@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from polong.cri.engine import Engine, Handler, Settings
-from polong.cri.kernel import CgroupUsage, Kernel, Process
+from polong.cri.kernel import CgroupUsage, Interface, Kernel, Process
 from polong.cri.ports import (
     Attachment,
     ExecProcess,
@@ -153,6 +153,9 @@ class FakeKernel:
     def oom_kills(self, cgroup: str) -> int:
         return self.world.ooms.get(cgroup, 0)
 
+    def interfaces(self, pid: int) -> Sequence[Interface]:
+        return [Interface("eth0", 10, 1, 0, 0, 20, 2, 0, 0)]
+
     def usage(self, cgroup: str) -> CgroupUsage | None:
         return CgroupUsage(cpu=5, memory=7, working_set=6) if cgroup in self.world.cgroups else None
 
@@ -228,6 +231,13 @@ class FakeImages:
     async def release_rootfs(self, key: str) -> None:
         await self.world.step("release_rootfs", key)
         self.world.rootfs.pop(key, None)
+
+    @property
+    def place(self) -> Path:
+        return Path("/images")
+
+    async def rootfs_usage(self, key: str) -> tuple[int, int]:
+        return 4096, 3
 
     async def rootfs_keys(self) -> Sequence[str]:
         return list(self.world.rootfs)

@@ -3,18 +3,17 @@ from pathlib import Path
 import pytest
 
 from polong.cli.node import NodeDir
-from polong.daemon.config import Config, node_id, node_name
+from polong.daemon.config import RuntimeConfig, node_id, node_name
 
 
 def test_every_host_wide_name_carries_the_nodes_id(tmp_path: Path) -> None:
-    config = Config(tmp_path, tmp_path / "lock", tmp_path / "kubeconfig", 6443, "10.244.1.0/24")
-    for name in (config.bridge, config.nft_table, config.cgroup_parent, str(config.run_dir)):
+    config = RuntimeConfig(root=tmp_path, lock=tmp_path / "lock", pod_cidr="10.244.1.0/24")
+    for name in (config.cgroup_parent, str(config.run_dir)):
         assert config.node_id in name
-    assert len(config.bridge) <= 15
 
 
 def test_the_command_line_knows_the_same_id_and_run_directory(tmp_path: Path) -> None:
-    config = Config(tmp_path, tmp_path / "lock", tmp_path / "kubeconfig", 6443, "10.244.1.0/24")
+    config = RuntimeConfig(root=tmp_path, lock=tmp_path / "lock", pod_cidr="10.244.1.0/24")
     assert NodeDir(str(tmp_path)).node_id == node_id(tmp_path)
     assert NodeDir(str(tmp_path)).run_dir == config.run_dir
 

@@ -8,10 +8,10 @@ from typing import Any
 from aiohttp import web
 
 from polong.api.ports import Node
-from polong.api.streaming.remote import serve
-from polong.api.streaming.wanted import Wanted
 from polong.kit.stdio import Stdio
 from polong.remotecommand.channels import exit_status
+from polong.streaming.remote import serve
+from polong.streaming.wanted import Wanted
 
 Json = dict[str, Any]
 

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from polong.api.streaming import websocket
-from polong.api.streaming.upgrade import upgrade_of
 from polong.kit import errors
 from polong.kit.tasks import Tasks
 from polong.remotecommand import channels
+from polong.streaming import websocket
+from polong.streaming.upgrade import upgrade_of
 
 _log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from polong.cri.engine import Engine
+from polong.cri.table import Container
 from polong.criapi.wire import v1
 from polong.kit.errors import Invalid
 from polong.kit.stdio import Stdio
@@ -16,9 +17,7 @@ _DRAIN = 5.0
 
 async def attach(engine: Engine, request: v1.AttachRequest, stdio: Stdio) -> None:
     """Until the main process has ended and its last output was written, or the client has left."""
-    if request.tty and request.stderr:
-        raise Invalid("tty and stderr cannot both be asked for: a terminal has one output")
-    container = engine.table.running(request.container_id)
+    container = check(engine, request)
     supervisor = engine.handler(container.record.handler).supervisor
     wanted = Stdio(
         stdin=stdio.stdin if request.stdin else None,
@@ -41,6 +40,15 @@ async def attach(engine: Engine, request: v1.AttachRequest, stdio: Stdio) -> Non
         for writer in (stdio.stdout, stdio.stderr):
             if writer is not None:
                 await writer.close()
+
+
+def check(engine: Engine, request: v1.AttachRequest) -> Container:
+    """The container, which runs; Invalid, NotFound, FailedPrecondition where there can be no session."""
+    if request.tty and request.stderr:
+        raise Invalid("tty and stderr cannot both be asked for: a terminal has one output")
+    if not (request.stdin or request.stdout or request.stderr):
+        raise Invalid("one of stdin, stdout or stderr must be asked for")
+    return engine.table.running(request.container_id)
 
 
 async def _until(event: asyncio.Event) -> None:

@@ -8,6 +8,7 @@ import contextlib
 from polong.cri import processes, streaming
 from polong.cri.engine import Engine
 from polong.cri.ports import ExecProcess
+from polong.cri.table import Container
 from polong.criapi.wire import v1
 from polong.kit.errors import Invalid, PolongError
 from polong.kit.stdio import Stdio
@@ -23,8 +24,7 @@ _AFTER_CLIENT = 2.0
 
 async def exec(engine: Engine, request: v1.ExecRequest, stdio: Stdio) -> int:  # noqa: A001 - the RPC's own name
     """The exit code, once the output was written to the client."""
-    _check(request)
-    container = engine.table.running(request.container_id)
+    container = check(engine, request)
     streams = Tasks(f"exec in {container.id[:12]}")
     sizes = streaming.Sizes(stdio.resize, streams) if stdio.resize is not None and request.tty else None
     try:
@@ -57,11 +57,13 @@ async def exec(engine: Engine, request: v1.ExecRequest, stdio: Stdio) -> int:  #
                 await writer.close()
 
 
-def _check(request: v1.ExecRequest) -> None:
+def check(engine: Engine, request: v1.ExecRequest) -> Container:
+    """The container, which runs; Invalid, NotFound, FailedPrecondition where there can be no session."""
     if request.tty and request.stderr:
         raise Invalid("tty and stderr cannot both be asked for: a terminal has one output")
     if not (request.stdin or request.stdout or request.stderr):
         raise Invalid("one of stdin, stdout or stderr must be asked for")
+    return engine.table.running(request.container_id)
 
 
 def _outputs(streams: Tasks, request: v1.ExecRequest, process: ExecProcess, stdio: Stdio) -> list[asyncio.Task[None]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 
 from polong.cri import streaming
 from polong.cri.engine import Engine
+from polong.cri.table import Sandbox
 from polong.kit.errors import FailedPrecondition, Invalid
 from polong.kit.stdio import Stdio
 from polong.kit.tasks import Tasks
@@ -16,11 +18,7 @@ _CHUNK = 64 * 1024
 
 async def port_forward(engine: Engine, pod_sandbox_id: str, port: int, stdio: Stdio) -> None:
     """Until both directions have ended, or the Pod's side has. Unavailable where nobody listens."""
-    if not 1 <= port <= 65535:
-        raise Invalid(f"port {port} is not in 1..65535")
-    sandbox = engine.table.sandbox(pod_sandbox_id)
-    if not sandbox.ready:
-        raise FailedPrecondition(f"sandbox {sandbox.id} is not ready")
+    sandbox = check(engine, pod_sandbox_id, [port])
     connection = await engine.kernel.connect(sandbox.record.netns, port)
     reader, writer = await asyncio.open_connection(sock=connection)
     streams = Tasks(f"port {port} of {sandbox.id[:12]}")
@@ -36,6 +34,17 @@ async def port_forward(engine: Engine, pod_sandbox_id: str, port: int, stdio: St
             await writer.wait_closed()
         if stdio.stdout is not None:
             await stdio.stdout.close()
+
+
+def check(engine: Engine, pod_sandbox_id: str, ports: Iterable[int]) -> Sandbox:
+    """The sandbox, which is ready; Invalid, NotFound, FailedPrecondition where nothing can be forwarded."""
+    for port in ports:
+        if not 1 <= port <= 65535:
+            raise Invalid(f"port {port} is not in 1..65535")
+    sandbox = engine.table.sandbox(pod_sandbox_id)
+    if not sandbox.ready:
+        raise FailedPrecondition(f"sandbox {sandbox.id} is not ready")
+    return sandbox
 
 
 async def _send(stdio: Stdio, writer: asyncio.StreamWriter) -> None:

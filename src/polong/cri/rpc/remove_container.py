@@ -33,6 +33,7 @@ async def remove(engine: Engine, container: Container) -> None:
         engine.container_records.delete(container.id)
         del engine.table.containers[container.id]
         engine.table.release(container.id)
+        engine.forget_usage(container.id)
         if container.conmon is not None:
             # By now it has ended by itself, or stands still: nobody needs it any more.
             container.conmon.signal(signal.SIGKILL)

@@ -36,6 +36,7 @@ async def _forget(engine: Engine, sandbox: Sandbox) -> None:
         engine.sandbox_records.delete(sandbox.id)
         del engine.table.sandboxes[sandbox.id]
         engine.table.release(sandbox.id)
+        engine.forget_usage(sandbox.id)
         if sandbox.pause is not None:
             sandbox.pause.close()
     notify.publish(engine, v1.CONTAINER_DELETED_EVENT, sandbox.id, sandbox.id)

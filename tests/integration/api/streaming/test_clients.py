@@ -87,7 +87,7 @@ async def test_execute_is_refused(client: Client):
 
 
 async def test_execute_is_cancelled(client: Client, streaming, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("polong.api.streaming.session.DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr("polong.streaming.session.DRAIN_SECONDS", 0.1)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await execs.execute(client, "p", "default", ["hang"], Stdio(stdin=Pipe(), stdout=Pipe()), container="c")
@@ -222,7 +222,7 @@ async def test_port_forward_channels(streaming):
 
 
 async def test_stdin_without_taker_keeps_the_client_alive(streaming, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("polong.api.streaming.websocket.PONG_SECONDS", 0.05)
+    monkeypatch.setattr("polong.streaming.websocket.PONG_SECONDS", 0.05)
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(
@@ -378,7 +378,7 @@ async def test_unknown_and_repeated_streams_are_reset(streaming):
 
 
 async def test_streams_that_never_come(streaming, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("polong.api.streaming.spdyremote.CREATION_SECONDS", 0.1)
+    monkeypatch.setattr("polong.streaming.spdyremote.CREATION_SECONDS", 0.1)
     async with raw_spdy(streaming.port, "/exec?container=c&command=both&stdout=1") as client:
         client.writer.write(client.session.open({"streamType": "error"})[1])
         text = b""
@@ -400,7 +400,7 @@ async def test_flood_of_streams_is_bounded(streaming):
 
 
 async def test_halves_of_a_connection_that_never_meet(streaming, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("polong.api.streaming.portforward.CREATION_SECONDS", 0.05)
+    monkeypatch.setattr("polong.streaming.portforward.CREATION_SECONDS", 0.05)
     async with raw_spdy(streaming.port, "/portforward", "portforward.k8s.io") as client:
         client.writer.write(client.session.open({"streamType": "data", "port": "82", "requestID": "1"})[1])
         client.writer.write(client.session.open({"streamType": "data", "port": "no", "requestID": "2"})[1])
@@ -430,7 +430,7 @@ async def test_hostile_frames_end_the_session(streaming, hostile: bytes):
 
 @pytest.mark.parametrize("how", ["reset", "close", "half-close"])
 async def test_client_vanishes(streaming, how: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("polong.api.streaming.session.DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr("polong.streaming.session.DRAIN_SECONDS", 0.1)
     async with raw_spdy(streaming.port, "/exec?container=c&command=count&stdin=1&stdout=1") as client:
         stdin, data = client.session.open({"streamType": "stdin"})
         client.writer.write(data)
@@ -473,7 +473,7 @@ async def test_many_sessions_leave_nothing(streaming):
 
 
 async def test_server_that_stops_ends_its_sessions(streaming, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("polong.api.streaming.session.CANCELLED_SECONDS", 0.1)
+    monkeypatch.setattr("polong.streaming.session.CANCELLED_SECONDS", 0.1)
     async with raw_spdy(streaming.port, "/exec?container=c&command=hang&stdin=1") as client:
         client.writer.write(client.session.open({"streamType": "error"})[1] + client.session.open({"streamType": "stdin"})[1])
         async with asyncio.timeout(5):

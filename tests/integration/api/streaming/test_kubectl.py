@@ -137,7 +137,7 @@ async def test_attach(kubectl: Kubectl):
 
 
 async def test_client_killed_in_the_middle(kubectl: Kubectl, streaming, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("polong.api.streaming.session.DRAIN_SECONDS", 0.2)
+    monkeypatch.setattr("polong.streaming.session.DRAIN_SECONDS", 0.2)
     with kubectl.background("exec", "-i", "p", "-c", "c", "--", "hang") as process:
         await until(lambda: streaming.node.running == 1)
         process.kill()

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from aiohttp import web
 
-from polong.api.streaming.upgrade import Taken, switch
 from polong.kit import errors
 from polong.remotecommand import spdy
+from polong.streaming.upgrade import Taken, switch
 
 _log = logging.getLogger(__name__)
 

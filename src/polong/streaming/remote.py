@@ -6,14 +6,14 @@ from typing import Any
 
 from aiohttp import web
 
-from polong.api.streaming import spdy, websocket
-from polong.api.streaming.session import Work, conduct
-from polong.api.streaming.spdyremote import SpdyRemote
-from polong.api.streaming.upgrade import upgrade_of
-from polong.api.streaming.wanted import Wanted
 from polong.kit import errors
 from polong.kit.stdio import Stdio
 from polong.remotecommand import channels
+from polong.streaming import spdy, websocket
+from polong.streaming.session import Work, conduct
+from polong.streaming.spdyremote import SpdyRemote
+from polong.streaming.upgrade import upgrade_of
+from polong.streaming.wanted import Wanted
 
 Json = dict[str, Any]
 

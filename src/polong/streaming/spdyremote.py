@@ -7,12 +7,12 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from polong.api.streaming.session import Wire
-from polong.api.streaming.spdy import CREATION_SECONDS, Link, Stream
-from polong.api.streaming.wanted import Wanted
 from polong.kit import errors
 from polong.kit.stdio import Stdio, TerminalSize
 from polong.remotecommand import channels
+from polong.streaming.session import Wire
+from polong.streaming.spdy import CREATION_SECONDS, Link, Stream
+from polong.streaming.wanted import Wanted
 
 Json = dict[str, Any]
 

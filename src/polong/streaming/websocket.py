@@ -11,13 +11,13 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from polong.api.streaming.session import Resizes, Wire
-from polong.api.streaming.upgrade import keep_alive
-from polong.api.streaming.wanted import Wanted
 from polong.kit import errors
 from polong.kit.stdio import Pipe, Stdio, TerminalSize
 from polong.remotecommand import channels
 from polong.remotecommand.channels import Subprotocol
+from polong.streaming.session import Resizes, Wire
+from polong.streaming.upgrade import keep_alive
+from polong.streaming.wanted import Wanted
 
 Json = dict[str, Any]
 
