@@ -42,6 +42,10 @@ def too_long(path: str, limit: int) -> Cause:
     return Cause("FieldValueTooLong", f"Too long: may not be more than {limit} bytes", path)
 
 
+def too_many(path: str, count: int, limit: int) -> Cause:
+    return Cause("FieldValueTooMany", f"Too many: {count}: must have at most {limit} items", path)
+
+
 def _with(text: str, detail: str) -> str:
     return f"{text}: {detail}" if detail else text
 

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polong.api.resources import metadata, pod_defaults, pod_ephemeral, pod_validation, pods_unsupported
+from polong.api.resources import metadata, pod_defaults, pod_ephemeral, pod_updates, pod_validation, pods_unsupported
 from polong.api.resources.kind import STATUS, Context, Kind, Subresource
 from polong.api.tables import pods as columns
 from polong.kit.errors import Cause
@@ -93,7 +93,7 @@ class Pods(Kind):
     def validate_update(self, new: Json, old: Json, subresource: str) -> Sequence[Cause]:
         if subresource == "ephemeralcontainers":
             return [*self.validate(new), *pod_ephemeral.validate_update(new, old)]
-        return list(pod_validation.validate_update(new["spec"], old["spec"])) if not subresource else ()
+        return list(pod_updates.validate(new["spec"], old["spec"])) if not subresource else ()
 
     def grace_seconds(self, obj: Json, asked: int | None) -> int:
         if pods.is_finished(obj) or not pods.spec(obj).get("nodeName"):
