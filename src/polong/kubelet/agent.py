@@ -19,6 +19,7 @@ from polong.kubelet.events import Recorder
 from polong.kubelet.gc import Collector
 from polong.kubelet.host import facts
 from polong.kubelet.host.cgroups import PodCgroups
+from polong.kubelet.imagegc import ImageCollector
 from polong.kubelet.images import Images
 from polong.kubelet.inspection import Inspection
 from polong.kubelet.lease import NodeLease
@@ -73,6 +74,7 @@ class Kubelet:
         self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips)
         self._node = NodeStatus(config, found, api, runtime, images, self._recorder, self._clock)
         self._lease = NodeLease(api, config.node_name, self._clock)
+        self._image_collector = ImageCollector(config, (runtime, images), self._recorder, self._clock)
         self._logs = LogRotation(config, runtime, self._clock)
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
         processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent)
@@ -100,6 +102,7 @@ class Kubelet:
         self._spawn(self._node.run(), "node status")
         self._spawn(self._lease.run(), "node lease")
         self._spawn(self._logs.run(), "log rotation")
+        self._spawn(self._image_collector.run(), "image collection")
         self._spawn(self._collector.run(self._config.collect), "garbage collection")
 
     async def aclose(self) -> None:

@@ -21,6 +21,7 @@ class KubeletConfig:
 
     `cgroup_parent` is a cgroup path such as /polong/1a2b3c4d, `node_ip` the node's own address (the host's first global one where
     empty), times are seconds. A log of more than `log_size` bytes is put aside; `log_files` of one container are kept.
+    Images are collected when more than `image_gc_high` percent of the disk are used, down to `image_gc_low`.
     """
 
     node_name: str
@@ -36,6 +37,10 @@ class KubeletConfig:
     report: float = 300.0
     relist: float = 5.0
     collect: float = 60.0
+    image_period: float = 300.0
+    image_gc_high: int = 85
+    image_gc_low: int = 80
+    image_min_age: float = 120.0
     log_size: int = 10 << 20
     log_files: int = 5
     log_period: float = 10.0

@@ -239,7 +239,14 @@ class FakeRuntime:
         wanted = request.filter.label_selector
         return v1.ListContainersResponse(
             containers=[
-                v1.Container(id=each.id, pod_sandbox_id=self.owner[each.id], metadata=each.metadata, state=each.state, labels=each.labels)
+                v1.Container(
+                    id=each.id,
+                    pod_sandbox_id=self.owner[each.id],
+                    metadata=each.metadata,
+                    image=self.configs[each.id].image if each.id in self.configs else each.image,
+                    state=each.state,
+                    labels=each.labels,
+                )
                 for each in self.containers.values()
                 if all(each.labels.get(key) == value for key, value in wanted.items())
             ]
@@ -328,7 +335,8 @@ class FakeImages:
         raise NotImplementedError
 
     async def image_fs_info(self, request: v1.ImageFsInfoRequest) -> v1.ImageFsInfoResponse:
-        raise NotImplementedError
+        where = v1.FilesystemIdentifier(mountpoint="/")
+        return v1.ImageFsInfoResponse(image_filesystems=[v1.FilesystemUsage(fs_id=where)])
 
 
 class FakeApi:
