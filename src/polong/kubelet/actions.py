@@ -12,16 +12,16 @@ from typing import Any
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock
 from polong.kit.errors import Invalid, NotFound, PolongError
-from polong.kubelet import containers, logs
+from polong.kubelet import containers, logs, restarts
 from polong.kubelet.config import DnsConfig, KubeletConfig
 from polong.kubelet.containers import Surroundings
-from polong.kubelet.containerstatus import Problem
+from polong.kubelet.containerstatus import NO_TARGET, Problem
+from polong.kubelet.decisions import Kill, Start
 from polong.kubelet.environment import Addresses
 from polong.kubelet.events import Recorder
 from polong.kubelet.host.cgroups import PodCgroups
 from polong.kubelet.images import ImageProblem, Images, LocalImage
 from polong.kubelet.observation import Container, Observation
-from polong.kubelet.plan import Kill, Start
 from polong.kubelet.ports import RuntimeService
 from polong.kubelet.resources import Machine
 from polong.kubelet.volumes import Volumes, removal, termination
@@ -30,6 +30,8 @@ from polong.objects import pod as pods
 Json = dict[str, Any]
 
 _RETRY_CONFIG = 10.0
+SHORTEST_GRACE = 2
+"""Seconds between the stop signal and SIGKILL, however much of a longer grace was spent before it."""
 _TAIL_LINES, _TAIL_BYTES = 80, 2_048
 
 
@@ -174,6 +176,7 @@ class Actions:
             mounts=mounts,
             image_ref=image.ref,
             image_user=image.user,
+            target_id=_target(container, seen),
         )
         return containers.container_config(pod, container, start.attempt, around)
 
@@ -189,15 +192,28 @@ class Actions:
     def _failed(self, pod: Json, start: Start, error: Exception, reason: str, retry: float | None = None) -> Outcome:
         reason = getattr(error, "reason", "") or reason
         self._recorder.pod(pod, "Failed", f"Error: {error}", warning=True, container=start.name)
-        final = reason == "RunContainerError" and pods.restart_policy(pod) == "Never"
+        container = pods.find_container(pod, start.name) or {}
+        final = reason == "RunContainerError" and restarts.never_restarts(pod, container)
         if retry is None and reason != "RunContainerError":
             retry = _RETRY_CONFIG
         return Outcome(Problem(reason, str(error), self._clock.now(), final), retry)
 
-    async def kill(self, pod: Json, kill: Kill) -> None:
+    async def kill(self, pod: Json, kills: Sequence[Kill]) -> None:
+        """All side by side; each within its grace, of which waiting for its turn takes a part."""
+        ended = {each.id: asyncio.Event() for each in kills}
+        await every(self._kill(pod, each, ended) for each in kills)
+
+    async def _kill(self, pod: Json, kill: Kill, ended: Mapping[str, asyncio.Event]) -> None:
+        begun = self._clock.monotonic()
         self._recorder.pod(pod, "Killing", kill.message or f"Stopping container {kill.name}", container=kill.name)
-        with suppress(NotFound):
-            await self._runtime.stop_container(v1.StopContainerRequest(container_id=kill.id, timeout=kill.grace))
+        try:
+            if kill.after and kill.grace > 0:
+                await _turn([ended[each] for each in kill.after if each in ended], kill.grace)
+            grace = max(kill.grace - int(self._clock.monotonic() - begun), min(kill.grace, SHORTEST_GRACE))
+            with suppress(NotFound):
+                await self._runtime.stop_container(v1.StopContainerRequest(container_id=kill.id, timeout=grace))
+        finally:
+            ended[kill.id].set()
 
     async def remove_container(self, container_id: str) -> None:
         await self._runtime.remove_container(v1.RemoveContainerRequest(container_id=container_id))
@@ -207,7 +223,7 @@ class Actions:
     def message(self, pod: Json, container: Container) -> str:
         """The termination message of an instance that has ended."""
         spec = pods.find_container(pod, container.name) or {}
-        limit = min(termination.MESSAGE_BYTES, termination.POD_BYTES // max(len(pods.containers(pod)), 1))
+        limit = min(termination.MESSAGE_BYTES, termination.POD_BYTES // max(len(list(pods.all_containers(pod))), 1))
         text = self._volumes.message(pods.uid(pod), container.name, container.attempt, limit)
         fallback = spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
         if not text and fallback and container.exit_code != 0 and container.reason not in ("ContainerCannotRun", "StartError"):
@@ -227,6 +243,25 @@ class Actions:
         uid = pods.uid(pod)
         await every((self._volumes.remove(uid), self._cgroups.remove(uid)))
         await asyncio.to_thread(removal.remove, self._config.log_dir / containers.log_directory(pod))
+
+
+def _target(container: Json, seen: Observation) -> str:
+    """The instance whose processes an ephemeral container asks to see; Invalid where there is none yet."""
+    name = container.get("targetContainerName")
+    if not name:
+        return ""
+    latest = seen.latest(name)
+    if latest is None:
+        raise Invalid(f"{NO_TARGET} {name}", reason="CreateContainerConfigError")
+    return latest.id
+
+
+async def _turn(before: Iterable[asyncio.Event], seconds: float) -> None:
+    """Until all have happened, or `seconds` are over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            for each in before:
+                await each.wait()
 
 
 async def every(awaitables: Iterable[Awaitable[Any]]) -> list[Any]:

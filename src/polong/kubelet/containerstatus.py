@@ -1,6 +1,6 @@
-"""containerStatuses: what a user reads about each container, from what was seen of it and why it waits. Pure.
+"""The status of each container: what a user reads about it, from what was seen of it and why it waits. Pure.
 
-Source: kubelet convertToAPIContainerStatuses; reasons are Kubernetes' own words.
+Source: kubelet convertToAPIContainerStatuses, TerminatePod; reasons and messages are Kubernetes' own words.
 """
 
 from __future__ import annotations
@@ -11,16 +11,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from polong.kubelet.backoff import Wait
+from polong.kubelet.decisions import Verdict
 from polong.kubelet.health import Health, health_of
 from polong.kubelet.identity import ID_SCHEME, go_duration, label
 from polong.kubelet.observation import Container, Observation
+from polong.kubelet.restarts import restarts_after
 from polong.objects import pod as pods
 
 Json = dict[str, Any]
 
 START_ERROR_CODE = 128
 UNKNOWN_CODE = 137
+NO_TARGET = "unable to find target container"
 _EPOCH = "1970-01-01T00:00:00Z"
+FIELDS = {
+    "initContainers": "initContainerStatuses",
+    "containers": "containerStatuses",
+    "ephemeralContainers": "ephemeralContainerStatuses",
+}
 
 
 @dataclass(frozen=True)
@@ -36,15 +44,53 @@ class Problem:
 @dataclass(frozen=True)
 class Circumstances:
     """What the worker knows beside the runtime: `problems` and `waits` by container name, `notes` (termination messages) by container
-    id, `health` what probes say, by container id. `over`: nothing will be started again; `final`: and nothing runs."""
+    id, `health` what probes say, by container id, `verdict` why the Pod as a whole has failed. `over`: nothing will be started again;
+    `final`: and the Pod is to go."""
 
     host_ips: tuple[str, ...] = ()
     waits: Mapping[str, Wait] = field(default_factory=dict)
     problems: Mapping[str, Problem] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
+    verdict: Verdict | None = None
     over: bool = False
     final: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One Pod at one moment; `old` are the entries that the API holds, by container name, `initialized`: its init containers are
+    through, or were once."""
+
+    pod: Json
+    seen: Observation
+    known: Circumstances
+    old: Mapping[str, Json]
+    initialized: bool
+
+    @property
+    def ended(self) -> bool:
+        return self.known.over or self.known.final
+
+    def problem(self, name: str) -> Problem | None:
+        return self.known.problems.get(name)
+
+
+def scene(pod: Json, seen: Observation, known: Circumstances) -> Scene:
+    entries = [each for field_name in FIELDS.values() for each in pods.status(pod).get(field_name) or ()]
+    old = {each["name"]: each for each in entries}
+    return Scene(pod, seen, known, old, _initialized(pod, seen, old))
+
+
+def _initialized(pod: Json, seen: Observation, old: Mapping[str, Json]) -> bool:
+    """Regular containers were made, or could have been. Source: kubelet hasPodInitialized."""
+    inits = pods.init_containers(pod)
+    if not inits or any(seen.latest(each["name"]) or old.get(each["name"], {}).get("containerID") for each in pods.containers(pod)):
+        return True
+    last = seen.latest(inits[-1]["name"])
+    if last is None:
+        return False
+    return last.state == "running" if pods.is_sidecar(inits[-1]) else last.state == "exited" and last.exit_code == 0
 
 
 def stamp(moment: datetime | None) -> str | None:
@@ -52,15 +98,29 @@ def stamp(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
 
 
-def container_status(pod: Json, container: Json, old: Json | None, seen: Observation, known: Circumstances) -> Json:
-    """One entry of status.containerStatuses. `old` is the entry that the API holds."""
+def container_status(at: Scene, kind: str, container: Json) -> Json:
+    """One entry of the status; `kind` is the field of the spec that the container stands in."""
     name = container["name"]
-    latest = seen.latest(name)
-    if latest is None:
-        return _unseen(container, old, known)
-    state, last = _states(pod, latest, seen.previous(name), old, known)
+    status = _unseen(at, kind, container) if at.seen.latest(name) is None else _seen(at, kind, container)
+    if kind == "ephemeralContainers":
+        status["ready"] = False
+        status.pop("started")
+    elif kind == "initContainers" and not pods.is_sidecar(container):
+        status["ready"] = (status["state"].get("terminated") or {}).get("exitCode") == 0
+    return status
+
+
+# --- what the runtime holds ----------------------------------------------------------------------------------------------------------
+
+
+def _seen(at: Scene, kind: str, container: Json) -> Json:
+    name = container["name"]
+    old = at.old.get(name)
+    latest = at.seen.latest(name)
+    assert latest is not None
+    state, last = _states(at, kind, container, latest)
     running = "running" in state
-    health = health_of(container, latest.id, known.health)
+    health = health_of(container, latest.id, at.known.health)
     status: Json = {
         "name": name,
         "state": state,
@@ -76,22 +136,33 @@ def container_status(pod: Json, container: Json, old: Json | None, seen: Observa
     return status
 
 
-def _states(pod: Json, latest: Container, previous: Container | None, old: Json | None, known: Circumstances) -> tuple[Json, Json]:
+def _states(at: Scene, kind: str, container: Json, latest: Container) -> tuple[Json, Json]:
+    known, old, previous = at.known, at.old.get(latest.name), at.seen.previous(latest.name)
     before = {"terminated": _terminated(previous, known, old)} if previous is not None and not previous.alive else _old_last(latest, old)
     if latest.state == "running":
         return {"running": {"startedAt": stamp(latest.started)}}, before
     if latest.state != "exited":
         if known.final:
             return {"terminated": _lost()}, before
-        return {"waiting": _waiting(latest.name, old, known)}, before
+        return {"waiting": _waiting(at, latest.name)}, before
     ended = {"terminated": _terminated(latest, known, old)}
-    if known.over:
+    if at.ended or kind == "ephemeralContainers":
+        return ended, before
+    if kind == "initContainers" and _is_of_another_sandbox(at, latest):
+        return {"waiting": _waiting(at, latest.name)}, ended
+    if not restarts_after(at.pod, container, latest.exit_code):
         return ended, before
     if (wait := known.waits.get(latest.name)) is not None:
-        return {"waiting": _crash_loop(pod, latest.name, wait)}, ended
-    if (problem := known.problems.get(latest.name)) is not None:
+        return {"waiting": _crash_loop(at.pod, latest.name, wait)}, ended
+    if (problem := at.problem(latest.name)) is not None:
         return {"waiting": {"reason": problem.reason, "message": problem.message}}, ended
     return ended, before
+
+
+def _is_of_another_sandbox(at: Scene, latest: Container) -> bool:
+    """It is to run again in the newest."""
+    sandbox = at.seen.sandbox()
+    return sandbox is not None and sandbox.ready and sandbox.id != latest.sandbox_id
 
 
 def _crash_loop(pod: Json, name: str, wait: Wait) -> Json:
@@ -131,11 +202,16 @@ def _old_last(latest: Container, old: Json | None) -> Json:
     return {}
 
 
-def _waiting(name: str, old: Json | None, known: Circumstances) -> Json:
-    if (problem := known.problems.get(name)) is not None:
+# --- what it does not ----------------------------------------------------------------------------------------------------------------
+
+
+def _waiting(at: Scene, name: str) -> Json:
+    if (problem := at.problem(name)) is not None:
         return {"reason": problem.reason, "message": problem.message}
-    before = ((old or {}).get("state") or {}).get("waiting")
-    return dict(before) if before else {"reason": "ContainerCreating"}
+    before = ((at.old.get(name) or {}).get("state") or {}).get("waiting")
+    if before:
+        return dict(before)
+    return {"reason": "PodInitializing" if pods.init_containers(at.pod) else "ContainerCreating"}
 
 
 def _lost(containers_id: str = "", *, deleted: bool = False) -> Json:
@@ -148,10 +224,25 @@ def _lost(containers_id: str = "", *, deleted: bool = False) -> Json:
     return state
 
 
-def _unseen(container: Json, old: Json | None, known: Circumstances) -> Json:
+def _completed() -> Json:
+    message = "Unable to get init container status from container runtime and pod has been initialized, treat it as exit normally"
+    return {"exitCode": 0, "reason": "Completed", "message": message, "startedAt": None, "finishedAt": None}
+
+
+def _refused(problem: Problem) -> Json:
+    return {
+        "exitCode": START_ERROR_CODE,
+        "reason": "StartError",
+        "message": problem.message,
+        "startedAt": _EPOCH,
+        "finishedAt": stamp(problem.at),
+    }
+
+
+def _unseen(at: Scene, kind: str, container: Json) -> Json:
     """No instance in the runtime: not yet created, refused, or lost with the machine's last boot."""
     name = container["name"]
-    old = old or {}
+    old = at.old.get(name) or {}
     status: Json = {
         "name": name,
         "lastState": old.get("lastState") or {},
@@ -161,35 +252,38 @@ def _unseen(container: Json, old: Json | None, known: Circumstances) -> Json:
         "image": old.get("image") or container.get("image", ""),
         "imageID": old.get("imageID", ""),
     }
-    before = old.get("state") or {}
-    problem = known.problems.get(name)
-    if "terminated" in before and (known.over or not old.get("containerID")):
-        status["state"] = before
-    elif problem is not None and problem.final:
-        moment = stamp(problem.at)
-        status["state"] = {
-            "terminated": {
-                "exitCode": START_ERROR_CODE,
-                "reason": "StartError",
-                "message": problem.message,
-                "startedAt": _EPOCH,
-                "finishedAt": moment,
-            }
-        }
-    elif known.final or known.over:
-        status["state"] = {"terminated": _lost(old.get("containerID", ""))}
+    if (ended := _ended_unseen(at, kind, container, old)) is not None:
+        status["state"] = {"terminated": ended}
     else:
+        before = old.get("state") or {}
         if "running" in before:
             status["lastState"] = {"terminated": _lost(old.get("containerID", ""), deleted=True)}
         elif "terminated" in before:
             status["lastState"] = {"terminated": before["terminated"]}
-        status["state"] = {"waiting": _waiting(name, old, known)}
+        status["state"] = {"waiting": _waiting(at, name)}
     if container_id := old.get("containerID"):
         status["containerID"] = container_id
     return status
 
 
+def _ended_unseen(at: Scene, kind: str, container: Json, old: Json) -> Json | None:
+    """How it ended, as far as that can be said; None where it may yet run, or never had the chance to."""
+    before: Json | None = (old.get("state") or {}).get("terminated")
+    step = kind == "initContainers" and not pods.is_sidecar(container)
+    if before is not None and (at.ended or kind == "ephemeralContainers" or not old.get("containerID")):
+        return before
+    if step and at.initialized:
+        return before if before is not None and before["exitCode"] == 0 else _completed()
+    problem = at.problem(container["name"])
+    if problem is not None and problem.final:
+        return _refused(problem)
+    if not at.ended:
+        return None
+    had_its_turn = bool(old.get("containerID")) or (kind == "containers" and at.initialized)
+    return _lost(old.get("containerID", "")) if had_its_turn else None
+
+
 def known_restarts(pod: Json, seen: Observation) -> Mapping[str, int]:
     """Restart counts of containers that ran once and that the runtime has no record of."""
-    entries = pods.status(pod).get("containerStatuses") or ()
+    entries = [each for field_name in FIELDS.values() for each in pods.status(pod).get(field_name) or ()]
     return {each["name"]: each.get("restartCount", 0) for each in entries if each.get("containerID") and seen.latest(each["name"]) is None}

@@ -4,145 +4,95 @@ Level-triggered: the worker observes, plans, executes one plan and observes agai
 action left behind. Actions of one stage may run side by side; a later stage runs only when the ones before succeeded.
 
 Invariants: never two live instances of a container; no container without a ready sandbox; a Pod that is ending gets no new container.
-Source: kubelet computePodActions, PodSandboxChanged, ShouldContainerBeRestarted.
+Source: kubelet computePodActions, PodSandboxChanged, containerTerminationOrder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from polong.kubelet import backoff
-from polong.kubelet.backoff import Backoff, Wait
-from polong.kubelet.health import Failure, Health, health_of
+from polong.kubelet import restarts
+from polong.kubelet.backoff import Wait
+from polong.kubelet.decisions import (
+    DEADLINE_EXCEEDED,
+    Action,
+    CreateSandbox,
+    Finish,
+    Kill,
+    Memory,
+    Plan,
+    RemoveContainer,
+    RemoveSandbox,
+    Stage,
+    Start,
+    StopSandbox,
+    Verdict,
+)
+from polong.kubelet.health import Failure, health_of
 from polong.kubelet.identity import container_hash
+from polong.kubelet.initialization import initialization
 from polong.kubelet.observation import Container, Observation
 from polong.objects import pod as pods
 
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class CreateSandbox:
-    """`changed`: an earlier sandbox of this Pod was lost."""
-
-    attempt: int
-    changed: bool = False
-
-
-@dataclass(frozen=True)
-class Start:
-    """Pull where needed, create and start. `created` names an instance that was created but never started: it is started as it is."""
-
-    name: str
-    attempt: int
-    sandbox_id: str
-    created: str = ""
-    restart: bool = False
-
-
-@dataclass(frozen=True)
-class Kill:
-    """Stop signal, `grace` seconds, SIGKILL."""
-
-    id: str
-    name: str
-    grace: int
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class StopSandbox:
-    id: str
-
-
-@dataclass(frozen=True)
-class RemoveContainer:
-    id: str
-
-
-@dataclass(frozen=True)
-class RemoveSandbox:
-    id: str
-
-
-@dataclass(frozen=True)
-class Finish:
-    """No container of the Pod lives any more: report the last status, stop its sandboxes, remove everything, delete the object."""
-
-
-Action = CreateSandbox | Start | Kill | StopSandbox | RemoveContainer | RemoveSandbox | Finish
-Stage = tuple[Action, ...]
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What the worker remembers between plans. All times are monotonic seconds.
-
-    `backoffs` by container name and spec hash, `ended` by container id, `retries` by container name (not before, after a failed
-    start), `refused` the containers whose only start failed, `restarts` the restart counts of containers that the runtime has no record
-    of any more; `requested` the ids of instances that somebody wants replaced now, back-off or not; `health` what probes say, by
-    container id; `ending` that the Pod is to go; `over` that its phase is terminal.
-    """
-
-    backoffs: Mapping[str, Backoff] = field(default_factory=dict)
-    ended: Mapping[str, float] = field(default_factory=dict)
-    retries: Mapping[str, float] = field(default_factory=dict)
-    refused: frozenset[str] = frozenset()
-    restarts: Mapping[str, int] = field(default_factory=dict)
-    requested: frozenset[str] = frozenset()
-    health: Mapping[str, Health] = field(default_factory=dict)
-    sandbox_retry: float = 0.0
-    ending: bool = False
-    over: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """`wake` is when to plan again without any event; `over`: the Pod has come to its end and nothing of it will be started again."""
-
-    stages: tuple[Stage, ...] = ()
-    waits: Mapping[str, Wait] = field(default_factory=dict)
-    wake: float | None = None
-    over: bool = False
-
-
-def backoff_key(container: Json) -> str:
-    return f"{container['name']}/{container_hash(container)}"
-
-
 def plan(pod: Json, seen: Observation, memory: Memory, now: float) -> Plan:
     if memory.ending:
-        return _end(pod, seen)
+        return Plan((_kills(pod, seen) or (Finish(),),), over=True, verdict=memory.verdict)
     if memory.over:
         return Plan(_down(pod, seen), over=True)
-    if _needs_sandbox(pod, seen):
-        return _new_sandbox(pod, seen, memory, now)
-    return _containers(pod, seen, memory, now)
+    verdict = memory.verdict
+    if memory.deadline is not None and now >= memory.deadline:
+        verdict = verdict or DEADLINE_EXCEEDED
+    if verdict is not None:
+        return Plan(_down(pod, seen, verdict), over=True, verdict=verdict)
+    decided = _new_sandbox(pod, seen, memory, now) if _needs_sandbox(pod, seen) else _containers(pod, seen, memory, now)
+    if memory.deadline is not None and not decided.over:
+        decided = replace(decided, wake=memory.deadline if decided.wake is None else min(decided.wake, memory.deadline))
+    return decided
 
 
-def _kill(pod: Json, container: Container, message: str = "") -> Kill | RemoveContainer:
+# --- stopping ------------------------------------------------------------------------------------------------------------------------
+
+
+def _kill(pod: Json, container: Container, message: str = "", *, replaced: bool = False) -> Kill | RemoveContainer:
     """What was never started has nothing to stop: runtimes leave it created for ever."""
     if container.state == "created":
         return RemoveContainer(container.id)
-    return Kill(container.id, container.name, pods.grace_seconds(pod), message)
+    return Kill(container.id, container.name, pods.grace_seconds(pod), message, replace=replaced)
 
 
-def _kills(pod: Json, seen: Observation) -> Stage:
-    order = {each["name"]: place for place, each in enumerate(pods.containers(pod))}
-    return tuple(_kill(pod, each) for each in sorted(seen.alive(), key=lambda each: order.get(each.name, len(order))))
+def _kills(pod: Json, seen: Observation, verdict: Verdict | None = None) -> Stage:
+    """All side by side, but each side-car after the regular containers and the side-cars that stand behind it in the spec."""
+    order = [container["name"] for container in pods.containers(pod)]
+    order += [container["name"] for container in reversed(pods.sidecars(pod))]
+    sidecars = {container["name"] for container in pods.sidecars(pod)}
+    place = {name: index for index, name in enumerate(order)}
+    kills: list[Action] = []
+    before: list[str] = []
+    for each in sorted(seen.alive(), key=lambda each: place.get(each.name, len(order))):
+        kill = _kill(pod, each)
+        if isinstance(kill, Kill):
+            if verdict is not None and verdict.grace is not None:
+                kill = replace(kill, grace=verdict.grace)
+            if each.name in sidecars:
+                kill = replace(kill, after=frozenset(before))
+            if each.name in place:
+                before.append(each.id)
+        kills.append(kill)
+    return tuple(kills)
 
 
-def _down(pod: Json, seen: Observation) -> tuple[Stage, ...]:
+def _down(pod: Json, seen: Observation, verdict: Verdict | None = None) -> tuple[Stage, ...]:
     """Everything stopped, nothing removed but what never ran."""
-    kills = _kills(pod, seen)
+    kills = _kills(pod, seen, verdict)
     stops = tuple(StopSandbox(each.id) for each in seen.ready_sandboxes())
     return tuple(stage for stage in (kills, stops) if stage)
 
 
-def _end(pod: Json, seen: Observation) -> Plan:
-    return Plan((_kills(pod, seen) or (Finish(),),), over=True)
+# --- the sandbox ---------------------------------------------------------------------------------------------------------------------
 
 
 def _needs_sandbox(pod: Json, seen: Observation) -> bool:
@@ -155,12 +105,8 @@ def _needs_sandbox(pod: Json, seen: Observation) -> bool:
 def _new_sandbox(pod: Json, seen: Observation, memory: Memory, now: float) -> Plan:
     newest = seen.sandbox()
     ran = any(each.started or each.state == "exited" for each in seen.containers) or bool(memory.restarts)
-    policy = pods.restart_policy(pod)
-    if newest is not None or ran:
-        if policy == "Never" and ran:
-            return Plan(_down(pod, seen), over=True)
-        if not any(_wanted(each, seen, memory, policy) for each in pods.containers(pod)):
-            return Plan(_down(pod, seen), over=True)
+    if (newest is not None or ran) and _is_done(pod, seen, memory, ran=ran):
+        return Plan(_down(pod, seen), over=True)
     if down := _down(pod, seen):
         return Plan(down)
     if now < memory.sandbox_retry:
@@ -169,108 +115,125 @@ def _new_sandbox(pod: Json, seen: Observation, memory: Memory, now: float) -> Pl
     return Plan(((CreateSandbox(attempt, changed=newest is not None and ran),),))
 
 
-def _wanted(container: Json, seen: Observation, memory: Memory, policy: str) -> bool:
-    """The policy lets the container run (again)."""
-    if container["name"] in memory.refused:
-        return False
-    latest = seen.latest(container["name"])
-    if latest is None or latest.alive:
+def _is_done(pod: Json, seen: Observation, memory: Memory, *, ran: bool) -> bool:
+    """No sandbox will be made again: nothing may be restarted, or all that was to run has run."""
+    owed = [*pods.containers(pod), *(each for each in pods.init_containers(pod) if not pods.is_sidecar(each))]
+    if ran and all(restarts.never_restarts(pod, each) for each in owed):
         return True
-    if policy == "Never":
-        return False
-    if latest.id in memory.requested:
-        return True
-    return policy != "OnFailure" or latest.exit_code != 0
+    return not any(restarts.wanted(pod, each, seen.latest(each["name"]), memory) for each in pods.containers(pod))
+
+
+# --- containers ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Draft:
+    kills: list[Action] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
+    waits: dict[str, Wait] = field(default_factory=dict)
+    wakes: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Situation:
+    pod: Json
+    seen: Observation
+    memory: Memory
+    sandbox_id: str
+    now: float
 
 
 def _containers(pod: Json, seen: Observation, memory: Memory, now: float) -> Plan:
     sandbox = seen.sandbox()
-    if sandbox is None:
-        return Plan()
-    policy = pods.restart_policy(pod)
-    kills: list[Action] = []
-    starts: list[Start] = []
-    waits: dict[str, Wait] = {}
-    wakes: list[float] = []
-    kept = 0
-    for container in pods.containers(pod):
-        name = container["name"]
-        instances = [each for each in seen.containers if each.name == name]
-        if misfits := _misfits(pod, container, instances, sandbox.id, memory):
-            kills += misfits
-            kept += 1
-            continue
-        latest = instances[0] if instances else None
-        if latest is not None and latest.state == "running":
-            kept += 1
-            continue
-        if not _wanted(container, seen, memory, policy):
-            continue
-        kept += 1
-        ready_at, wait = _ready_at(container, latest, memory)
-        if ready_at > now:
-            wakes.append(ready_at)
-            if wait is not None:
-                waits[name] = wait
-            continue
-        starts.append(_start(name, latest, memory, sandbox.id))
-    strangers = _strangers(pod, seen)
-    if not kept and not strangers:
+    assert sandbox is not None
+    here = _Situation(pod, seen, memory, sandbox.id, now)
+    draft = _Draft()
+    draft.kills += _intruders(here)
+    begun = initialization(pod, seen, memory, sandbox.id)
+    if begun.failed:
         return Plan(_down(pod, seen), over=True)
-    stages: tuple[Stage, ...] = (tuple(kills + strangers), tuple(starts), _litter(seen))
-    return Plan(tuple(stage for stage in stages if stage), waits, min(wakes, default=None))
+    kept = [_attend(here, each, draft) for each in pods.containers(pod)] if begun.done else [True]
+    if not any(kept):
+        return Plan(_down(pod, seen), over=True)
+    regular, draft.starts = draft.starts, []
+    for container in pods.ephemeral_containers(pod):
+        _attend_once(here, container, draft)
+    for container in begun.attended:
+        _ = _attend(here, container, draft)
+    stages: tuple[Stage, ...] = (tuple(draft.kills), (*draft.starts, *regular), _litter(seen))
+    return Plan(tuple(stage for stage in stages if stage), draft.waits, min(draft.wakes, default=None))
 
 
-def _misfits(pod: Json, container: Json, instances: list[Container], sandbox_id: str, memory: Memory) -> list[Action]:
-    """Live instances that must go first: of an older spec, of another sandbox, superseded, or in a state that nobody knows."""
-    wanted = container_hash(container)
+def _intruders(here: _Situation) -> list[Action]:
+    """Live instances that have no place: of another sandbox, superseded, in a state that nobody knows, or not named by the spec."""
+    names = {container["name"] for _, _, container in pods.all_containers(here.pod)}
     kills: list[Action] = []
-    for place, each in enumerate(instances):
-        if not each.alive:
-            continue
-        if place or each.sandbox_id != sandbox_id or each.state == "unknown":
-            kills.append(_kill(pod, each))
-        elif each.spec_hash and each.spec_hash != wanted:
-            kills.append(_kill(pod, each, f"Container {each.name} definition changed, will be restarted"))
-        elif each.id in memory.requested and pods.restart_policy(pod) != "Never":
-            kills.append(_kill(pod, each, f"Container {each.name} is restarted on request"))
-        elif each.state == "running" and (failed := health_of(container, each.id, memory.health).failed) is not None:
-            kills.append(_unhealthy(pod, each, failed))
+    met: set[str] = set()
+    for each in here.seen.containers:
+        newest = each.name not in met
+        met.add(each.name)
+        if each.alive and not (newest and each.sandbox_id == here.sandbox_id and each.state != "unknown" and each.name in names):
+            kills.append(_kill(here.pod, each))
     return kills
 
 
-def _unhealthy(pod: Json, container: Container, failed: Failure) -> Kill:
-    message = f"Container {container.name} failed {failed.probe} probe"
-    if pods.restart_policy(pod) != "Never":
-        message += ", will be restarted"
-    return Kill(container.id, container.name, pods.grace_seconds(pod) if failed.grace is None else failed.grace, message)
+def _attend(here: _Situation, container: Json, draft: _Draft) -> bool:
+    """Kill it, start it, or wait for its time; False where it has done its work."""
+    latest = here.seen.latest(container["name"])
+    if latest is not None and latest.alive:
+        if latest.sandbox_id != here.sandbox_id or latest.state == "unknown":
+            return True
+        if (kill := _misfit(here, container, latest)) is not None:
+            draft.kills.append(kill)
+            return True
+        if latest.state == "running":
+            return True
+    # How an init container ended in an earlier sandbox says nothing in this one.
+    elsewhere = latest is not None and latest.sandbox_id != here.sandbox_id
+    counted = None if elsewhere and pods.is_init(here.pod, container) else latest
+    if not restarts.wanted(here.pod, container, counted, here.memory):
+        return False
+    _schedule(here, container, latest, counted, draft)
+    return True
 
 
-def _ready_at(container: Json, latest: Container | None, memory: Memory) -> tuple[float, Wait | None]:
-    retry = memory.retries.get(container["name"], 0.0)
-    if latest is None or latest.state != "exited" or latest.id in memory.requested:
-        return retry, None
-    entry = memory.backoffs.get(backoff_key(container))
-    ended = memory.ended.get(latest.id, 0.0)
-    until = backoff.wait_until(entry, ended)
-    if entry is None or until <= retry:
-        return retry, None
-    return until, Wait(until, entry.delay)
+def _schedule(here: _Situation, container: Json, latest: Container | None, counted: Container | None, draft: _Draft) -> None:
+    moment, wait = restarts.ready_at(container, counted, here.memory)
+    if moment > here.now:
+        draft.wakes.append(moment)
+        if wait is not None:
+            draft.waits[container["name"]] = wait
+    else:
+        draft.starts.append(restarts.start(container["name"], latest, here.memory, here.sandbox_id))
 
 
-def _start(name: str, latest: Container | None, memory: Memory, sandbox_id: str) -> Start:
-    if latest is None:
-        known = memory.restarts.get(name)
-        return Start(name, 0 if known is None else known + 1, sandbox_id, restart=known is not None)
-    if latest.state == "created":
-        return Start(name, latest.attempt, sandbox_id, created=latest.id)
-    return Start(name, latest.attempt + 1, sandbox_id, restart=True)
+def _attend_once(here: _Situation, container: Json, draft: _Draft) -> None:
+    """An ephemeral container: started once, and never again."""
+    name = container["name"]
+    latest = here.seen.latest(name)
+    fresh = latest is None and name not in here.memory.restarts
+    waiting = latest is not None and latest.state == "created" and latest.sandbox_id == here.sandbox_id
+    if (fresh or waiting) and name not in here.memory.refused:
+        _schedule(here, container, latest, latest, draft)
 
 
-def _strangers(pod: Json, seen: Observation) -> list[Action]:
-    """Live containers that the spec does not name."""
-    names = {each["name"] for each in pods.containers(pod)}
-    return [_kill(pod, each) for each in seen.alive() if each.name not in names]
+def _misfit(here: _Situation, container: Json, latest: Container) -> Kill | RemoveContainer | None:
+    """A live instance that must make room for another: of an older spec, asked for, or unhealthy."""
+    lasting = pods.is_sidecar(container) or not pods.is_init(here.pod, container)
+    if lasting and latest.spec_hash and latest.spec_hash != container_hash(container):
+        return _kill(here.pod, latest, f"Container {latest.name} definition changed, will be restarted", replaced=True)
+    if latest.id in here.memory.requested and not restarts.never_restarts(here.pod, container):
+        return _kill(here.pod, latest, f"Container {latest.name} is restarted on request")
+    if latest.state == "running" and (failed := health_of(container, latest.id, here.memory.health).failed) is not None:
+        return _unhealthy(here.pod, container, latest, failed)
+    return None
+
+
+def _unhealthy(pod: Json, container: Json, latest: Container, failed: Failure) -> Kill:
+    again = restarts.policy(pod, container) != "Never"
+    message = f"Container {latest.name} failed {failed.probe} probe" + (", will be restarted" if again else "")
+    grace = pods.grace_seconds(pod) if failed.grace is None else failed.grace
+    return Kill(latest.id, latest.name, grace, message, replace=again)
 
 
 def _litter(seen: Observation) -> Stage:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from polong.kubelet import phases
-from polong.kubelet.containerstatus import Circumstances, container_status, stamp
+from polong.kubelet.containerstatus import FIELDS, Circumstances, Scene, container_status, scene, stamp
 from polong.kubelet.observation import Observation
 from polong.objects import conditions
 from polong.objects import pod as pods
@@ -24,25 +24,41 @@ OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "Containe
 def pod_status(pod: Json, seen: Observation, known: Circumstances, now: datetime) -> Json:
     """The whole status. `pod["status"]` is what was last reported; foreign conditions in it are kept."""
     old = pods.status(pod)
-    before = {each["name"]: each for each in old.get("containerStatuses") or ()}
-    statuses = [container_status(pod, each, before.get(each["name"]), seen, known) for each in pods.containers(pod)]
-    phase = phases.pod_phase(pods.restart_policy(pod), len(pods.containers(pod)), statuses, ended=known.over or known.final)
-    if old.get("phase") in (phases.SUCCEEDED, phases.FAILED):
-        phase = old["phase"]
+    at = scene(pod, seen, known)
+    statuses = _container_statuses(at)
     status: Json = {
-        "phase": phase,
+        "phase": _phase(at, old, statuses),
         "startTime": old.get("startTime") or stamp(now),
         "qosClass": old.get("qosClass") or pods.qos_class(pod),
-        "containerStatuses": statuses,
+        **{key: entries for key, entries in statuses.items() if entries or key in old or key == "containerStatuses"},
     }
     for key in ("reason", "message"):
         if old.get(key):
             status[key] = old[key]
+    if known.verdict is not None and at.ended and old.get("phase") not in phases.FINAL:
+        status |= {"phase": phases.FAILED, "reason": known.verdict.reason, "message": known.verdict.message}
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
     status |= _addresses(pod, old, seen, known)
     status["conditions"] = _conditions(pod, old, seen, status, known.final, now)
     return status
+
+
+def _container_statuses(at: Scene) -> dict[str, list[Json]]:
+    found: dict[str, list[Json]] = {each: [] for each in FIELDS.values()}
+    for kind, _, container in pods.all_containers(at.pod):
+        found[FIELDS[kind]].append(container_status(at, kind, container))
+    return found
+
+
+def _phase(at: Scene, old: Json, statuses: dict[str, list[Json]]) -> str:
+    if old.get("phase") in phases.FINAL:
+        return str(old["phase"])
+    sandbox = at.seen.sandbox()
+    names = {each.name for each in at.seen.containers if sandbox is not None and each.sandbox_id == sandbox.id}
+    initialized = any(each["name"] in names for each in pods.containers(at.pod))
+    inits, regulars = statuses["initContainerStatuses"], statuses["containerStatuses"]
+    return phases.pod_phase(at.pod, inits, regulars, ended=at.ended, initialized=initialized)
 
 
 def _addresses(pod: Json, old: Json, seen: Observation, known: Circumstances) -> Json:
@@ -69,10 +85,10 @@ def _conditions(pod: Json, old: Json, seen: Observation, status: Json, final: bo
     existing = [dict(each) for each in old.get("conditions") or ()]
     sandbox = seen.sandbox()
     sandboxed = not final and sandbox is not None and sandbox.ready and (bool(sandbox.ips) or pods.host_network(pod))
-    containers_ready = _containers_ready(status)
+    containers_ready = _containers_ready(pod, status)
     fresh = [
         _condition("PodReadyToStartContainers", sandboxed),
-        _condition("Initialized", True, "PodCompleted" if status["phase"] == phases.SUCCEEDED else ""),
+        _initialized(pod, status),
         _ready(pod, existing, containers_ready),
         containers_ready,
         _condition("PodScheduled", True),
@@ -98,12 +114,29 @@ def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> J
     return condition
 
 
-def _containers_ready(status: Json) -> Json:
+def _initialized(pod: Json, status: Json) -> Json:
+    if status["phase"] == phases.SUCCEEDED:
+        return _condition("Initialized", True, "PodCompleted")
+    if any("waiting" not in each["state"] for each in status["containerStatuses"]):
+        return _condition("Initialized", True)
+    incomplete = []
+    for container, entry in zip(pods.init_containers(pod), status.get("initContainerStatuses") or (), strict=True):
+        if not entry["started" if pods.is_sidecar(container) else "ready"]:
+            incomplete.append(container["name"])
+    if incomplete:
+        message = f"containers with incomplete status: [{' '.join(incomplete)}]"
+        return _condition("Initialized", False, "ContainersNotInitialized", message)
+    return _condition("Initialized", True)
+
+
+def _containers_ready(pod: Json, status: Json) -> Json:
     if status["phase"] == phases.SUCCEEDED:
         return _condition("ContainersReady", False, "PodCompleted")
     if status["phase"] == phases.FAILED:
         return _condition("ContainersReady", False, "PodFailed")
-    unready = [each["name"] for each in status["containerStatuses"] if not each["ready"]]
+    lasting = {each["name"] for each in (*pods.sidecars(pod), *pods.containers(pod))}
+    entries = [*(status.get("initContainerStatuses") or ()), *status["containerStatuses"]]
+    unready = [each["name"] for each in entries if each["name"] in lasting and not each["ready"]]
     if unready:
         return _condition("ContainersReady", False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]")
     return _condition("ContainersReady", True)
@@ -134,3 +167,30 @@ def status_patch(pod: Json, old: Json, new: Json) -> Json | None:
     if not changes:
         return None
     return {"metadata": {"uid": pods.uid(pod)}, "status": changes}
+
+
+def merged(own: Json, held: Json) -> Json:
+    """The status as it was last written by us, with what others wrote beside it."""
+    merged = {**held, **own}
+    mine = [each for each in own.get("conditions") or () if each.get("type") in OWN_CONDITIONS]
+    foreign = [each for each in held.get("conditions") or () if each.get("type") not in OWN_CONDITIONS]
+    merged["conditions"] = foreign + (mine or [each for each in held.get("conditions") or () if each.get("type") in OWN_CONDITIONS])
+    for key in ("reason", "message"):
+        if key in held:
+            merged[key] = held[key]
+    return merged
+
+
+def telling(reported: Json) -> tuple[str, list[tuple[Any, ...]]]:
+    """What somebody may be waiting for: phase, readiness, and why containers wait; that they are being made is no news."""
+    told = []
+    for each in [each for field in FIELDS.values() for each in reported.get(field) or ()]:
+        reason = (each["state"].get("waiting") or {}).get("reason", "")
+        news = (
+            each.get("ready")
+            or each.get("restartCount")
+            or reason not in ("", "ContainerCreating", "PodInitializing")
+            or "terminated" in each["state"]
+        )
+        told.append((each["name"], each.get("ready"), each.get("restartCount"), reason) if news else ())
+    return reported.get("phase", "Pending"), [each for each in told if each]

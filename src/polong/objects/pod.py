@@ -42,6 +42,35 @@ def containers(pod: Json) -> list[Json]:
     return found
 
 
+def init_containers(pod: Json) -> list[Json]:
+    """In the order in which they run; some may be side-cars."""
+    found: list[Json] = spec(pod).get("initContainers") or []
+    return found
+
+
+def ephemeral_containers(pod: Json) -> list[Json]:
+    found: list[Json] = spec(pod).get("ephemeralContainers") or []
+    return found
+
+
+def is_init(pod: Json, container: Json) -> bool:
+    return any(each["name"] == container["name"] for each in init_containers(pod))
+
+
+def is_sidecar(container: Json) -> bool:
+    """Of an init container: it goes on running beside the regular ones."""
+    return container.get("restartPolicy") == "Always"
+
+
+def sidecars(pod: Json) -> list[Json]:
+    """Restartable init containers, in start order."""
+    return [each for each in init_containers(pod) if is_sidecar(each)]
+
+
+def is_ephemeral(pod: Json, container: Json) -> bool:
+    return any(each["name"] == container["name"] for each in ephemeral_containers(pod))
+
+
 def all_containers(pod: Json) -> Iterator[tuple[str, int, Json]]:
     """Every container of every kind, in start order: (field of the spec, index, container)."""
     for field in CONTAINER_FIELDS:

@@ -8,9 +8,10 @@ import pytest
 from tests.unit.kubelet.doubles import container, pod
 
 from polong.kubelet.containerstatus import Circumstances
+from polong.kubelet.decisions import Kill, Memory
 from polong.kubelet.health import Failure, Health, NoProbes, health_of
 from polong.kubelet.observation import Container, Sandbox, arrange
-from polong.kubelet.plan import Kill, Memory, plan
+from polong.kubelet.plan import plan
 from polong.kubelet.status import pod_status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,7 +49,7 @@ def test_the_status_shows_it() -> None:
 )
 def test_a_failed_probe_kills_with_its_own_grace(policy: str, failed: Failure, grace: int, message: str) -> None:
     memory = Memory(health={"app0": Health(failed=failed)})
-    assert plan(pod(restartPolicy=policy), SEEN, memory, 0.0).stages == ((Kill("app0", "app", grace, message),),)
+    assert plan(pod(restartPolicy=policy), SEEN, memory, 0.0).stages == ((Kill("app0", "app", grace, message, replace=policy != "Never"),),)
 
 
 def test_without_probes_nothing_is_known() -> None:

@@ -13,9 +13,7 @@ from tests.unit.kubelet.doubles import container, pod
 
 from polong.kubelet import backoff
 from polong.kubelet.backoff import Backoff, Wait
-from polong.kubelet.identity import container_hash
-from polong.kubelet.observation import Container, Observation, Sandbox, arrange
-from polong.kubelet.plan import (
+from polong.kubelet.decisions import (
     CreateSandbox,
     Finish,
     Kill,
@@ -25,9 +23,11 @@ from polong.kubelet.plan import (
     RemoveSandbox,
     Start,
     StopSandbox,
-    backoff_key,
-    plan,
 )
+from polong.kubelet.identity import container_hash
+from polong.kubelet.observation import Container, Observation, Sandbox, arrange
+from polong.kubelet.plan import plan
+from polong.kubelet.restarts import backoff_key
 
 Json = dict[str, Any]
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -122,7 +122,7 @@ def test_the_first_restart_comes_at_once_and_later_ones_wait() -> None:
 def test_a_changed_image_restarts_without_back_off() -> None:
     changed = pod(container(image="other:1"))
     assert stages(changed, arrange([sandbox()], [instance()])) == (
-        (Kill("app0", "app", 30, "Container app definition changed, will be restarted"),),
+        (Kill("app0", "app", 30, "Container app definition changed, will be restarted", replace=True),),
     )
 
 
