@@ -1,4 +1,4 @@
-"""Compiles the two C programs of the package into src/polong/oci/bin/: `pause` (PID 1 of a Pod) and `joiner` (see its source).
+"""Compiles the C programs of the package into src/polong/oci/bin/: `pause` (PID 1 of a Pod), `joiner` and `attempt` (see their sources).
 
 Static and without a C library: they run in any root file system. A compiler is needed to build, never to run.
 """
@@ -13,7 +13,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-PROGRAMS = ("pause", "joiner")
+PROGRAMS = ("pause", "joiner", "attempt")
 _FLAGS = [
     *("-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror"),
     *("-nostdlib", "-static", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie", "-fno-asynchronous-unwind-tables"),

@@ -1,4 +1,4 @@
-/* Tries on other processes what the test computes. `probe sleep [hidden]`; `probe try PID...` prints one line a PID:
+/* Tries on other processes what the test computes. `probe sleep [hidden | UID GID]`; `probe try PID...` prints one line a PID:
  * PID see signal environ root cwd ptrace, 1 or 0 each; with `become UID GID` before, after taking that user as CAP_SETUID allows. */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -46,7 +46,9 @@ int main(int count, char **words)
     struct stat found;
     int index = 2;
     if (count > 1 && !strcmp(words[1], "sleep")) {
-        if (count > 2 && prctl(PR_SET_DUMPABLE, 0) != 0)
+        if (count > 3 && (setgid(atoi(words[3])) != 0 || setuid(atoi(words[2])) != 0))
+            return 1;
+        if (count == 3 && prctl(PR_SET_DUMPABLE, 0) != 0)
             return 1;
         for (;;)
             pause();

@@ -53,7 +53,7 @@ _OWN = (
     Row("imageprunes", "imageprune", False, (*POLONG, "ImagePrune"), ("create",)),
     Row("imagepulls", "imagepull", False, (*POLONG, "ImagePull"), ("create",)),
     Row("images", "image", False, (*POLONG, "Image"), ("deletecollection", "list")),
-    Row("pods/access", "", True, (*POLONG, "PodAccess"), ("get",)),
+    Row("pods/access", "", True, (*POLONG, "PodAccess"), ("create", "get")),
     Row("pods/files", "", True, (*POLONG, "PodFile"), ("create", "get")),
     Row("pods/processes", "", True, (*POLONG, "ProcessList"), ("get", "watch")),
     Row("pods/restart", "", True, (*POLONG, "Restart"), ("create",)),

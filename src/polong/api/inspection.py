@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from polong.api import status
+from polong.api import processes, status
 from polong.api.paths import Target
 from polong.api.ports import Inspector
 from polong.api.service import Request, Response
@@ -32,6 +32,12 @@ async def handle(
         case "access", "GET" | "HEAD":
             _known(query, {"from", "to"})
             return Response(200, await inspector.access(await pod(), query.get("from", ""), query.get("to", "")))
+        case "access", "POST":
+            # It starts a program in the containers: no read.
+            fields = processes.checked(processes.body(request), {"from": str, "to": str, "verify": bool})
+            if not fields.get("verify"):
+                raise BadRequest('post {"verify": true} to have the verdicts tried, or get them as they are computed')
+            return Response(201, await inspector.verify(await pod(), fields.get("from", ""), fields.get("to", "")))
         case "files", "GET":
             options = podfiles.parse(query)
             found, body = await inspector.files(await pod(), query.get("container", ""), options)

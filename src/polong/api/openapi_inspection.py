@@ -18,6 +18,8 @@ _VERDICT: Json = {
         "reason": _TEXT,
         "indirect": {**_TEXT, "description": "How a refused caller gets there after all; empty where it does not."},
         "change": {**_TEXTS, "description": "Lines of YAML below spec, the fewest that turn the verdict over."},
+        "tried": {"type": "boolean", "nullable": True, "description": "What came of trying it inside; null where that could not be."},
+        "triedIndirect": {"type": "boolean", "nullable": True, "description": "The same, as the target's user."},
     },
 }
 _VERDICTS: Json = {"type": "object", "properties": dict.fromkeys(("see", "signal", "environ", "root", "cwd", "ptrace"), _VERDICT)}
@@ -37,6 +39,13 @@ _FILE: Json = {
 
 KINDS: dict[str, Json] = {
     "PodAccess": {
+        "from": {**_TEXT, "description": "Of a create: only this caller."},
+        "to": {**_TEXT, "description": "Of a create: only this container, and each of its processes."},
+        "verify": {"type": "boolean", "description": "Of a create: try each verdict from inside of the caller's container."},
+        "verification": {
+            "type": "object",
+            "properties": {"tried": _NUMBER, "equal": _NUMBER, "different": {"type": "array", "items": {"type": "object"}}},
+        },
         "yamaPtraceScope": _NUMBER,
         "notes": _TEXTS,
         "items": {

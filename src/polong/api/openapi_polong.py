@@ -133,7 +133,11 @@ def document(version: str) -> Json:
     pod = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in ("namespace", "name")]
     listing = (("full", "boolean"), ("watch", "boolean"), ("interval", "number"), ("timeoutSeconds", "integer"))
     paths: Json = {
-        f"{_POD}/access": {"get": _operation("get", "PodAccess", query=openapi_inspection.ACCESS_QUERY), "parameters": pod},
+        f"{_POD}/access": {
+            "get": _operation("get", "PodAccess", query=openapi_inspection.ACCESS_QUERY),
+            "post": _operation("post", "PodAccess", code="201", body=True),
+            "parameters": pod,
+        },
         f"{_POD}/files": {
             "get": _operation("get", "PodFile", query=openapi_inspection.FILES_QUERY),
             "post": _operation("post", "PodFile", code="201", query=openapi_inspection.WRITE_QUERY),

@@ -72,6 +72,11 @@ class Inspector(Protocol):
         NotFound, FailedPrecondition."""
         ...
 
+    async def verify(self, pod: Json, source: str = "", target: str = "") -> Json:
+        """As `access`, and each verdict tried by a program inside of the caller's container: `tried` (null where it could not be), with
+        `indirect` also `triedIndirect`; `verification` is {tried, equal, different: [{from, to, pid, action, computed, tried}]}."""
+        ...
+
     async def files(self, pod: Json, container: str, options: FileOptions) -> tuple[Json, AsyncIterator[bytes] | None]:
         """A `PodFile` {container, name, type, mode, uid, gid, sizeBytes, modified} and, of a list, items of those (with `target` for
         links) and `truncated`; and the bytes of a read. `container` may be "" for the default one. NotFound, Invalid, TooLarge,

@@ -39,10 +39,10 @@ async def handle(request: Request, target: Target, query: Mapping[str, str], nod
             interval, seconds = _interval(query), _seconds(query)
             return Response(200, events=_watch(node, pod, await pod(), full=full, interval=interval, seconds=seconds))
         case "signal", "POST":
-            options = signal_options(_body(request), dry_run=query.get("dryRun") == "All")
+            options = signal_options(body(request), dry_run=query.get("dryRun") == "All")
             return Response(201, await node.signal(await pod(), options, user))
         case "restart", "POST":
-            fields = _checked(_body(request), {"container": str})
+            fields = checked(body(request), {"container": str})
             return Response(201, await node.restart(await pod(), fields.get("container", ""), user))
     raise status.method_not_allowed()
 
@@ -135,9 +135,9 @@ def _event(kind: str, item: Json) -> Json:
 _SIGNAL = {"signal": str, "container": str, "pid": int, "match": str, "all": bool, "dryRun": bool, "allowPause": bool}
 
 
-def signal_options(body: Json, *, dry_run: bool = False) -> SignalOptions:
+def signal_options(asked: Json, *, dry_run: bool = False) -> SignalOptions:
     """BadRequest for unknown fields, a wrong type, an unknown signal, or more than one way to choose."""
-    fields = _checked(body, _SIGNAL)
+    fields = checked(asked, _SIGNAL)
     try:
         number = signals.parse(fields.get("signal", ""))
     except ValueError as error:
@@ -161,22 +161,24 @@ def signal_options(body: Json, *, dry_run: bool = False) -> SignalOptions:
     )
 
 
-def _body(request: Request) -> Json:
-    body = decode.parse_json(request.body) if isinstance(request.body, bytes) else request.body
-    if not isinstance(body, dict):
+def body(request: Request) -> Json:
+    """Of a create. BadRequest where it is no JSON object."""
+    found = decode.parse_json(request.body) if isinstance(request.body, bytes) else request.body
+    if not isinstance(found, dict):
         raise BadRequest("cannot read the request: the body must be a JSON object")
-    return body
+    return found
 
 
-def _checked(body: Json, types: Mapping[str, type]) -> Json:
-    for name, value in body.items():
+def checked(fields: Json, types: Mapping[str, type]) -> Json:
+    """The same; BadRequest for a field that is unknown, or of another type."""
+    for name, value in fields.items():
         if name in ("kind", "apiVersion", "metadata"):
             continue
         if name not in types:
             raise BadRequest(f'unknown field "{name[:60]}"')
         if type(value) is not types[name]:
             raise BadRequest(f"the field {name} must be {_TYPES[types[name]]}")
-    return body
+    return fields
 
 
 _TYPES = {str: "a string", int: "a whole number", bool: "true or false"}

@@ -31,6 +31,7 @@ _SANDBOX = "<pod>"
 _EXAMPLES = """
 polong access nginx
 polong access nginx --from shell --to nginx
+polong access nginx --verify
 polong access nginx -o json
 """
 
@@ -42,23 +43,28 @@ _HELP = "Explain what containers of a Pod may do to each other's processes, and 
 @click.option("--from", "source", metavar="CONTAINER", help="Only what this container may do.")
 @click.option("--to", "goal", metavar="CONTAINER", help="Only what may be done to this one; tells of each of its processes.")
 @click.option("-o", "--output", "form", metavar="FORMAT", help="One of json|yaml|jsonpath=.")
+@flag("--verify", help="Try each verdict from inside of the caller's container too; nothing is done to the processes.")
 @flag("--no-headers", help="No heading line.")
 @api_options
-def access(target: Target, pod: str, source: str | None, goal: str | None, form: str | None, no_headers: bool) -> None:
+def access(target: Target, pod: str, source: str | None, goal: str | None, form: str | None, no_headers: bool, verify: bool) -> int:
     chosen = output.parse(form)
     if chosen.kind in {"name", "custom-columns", "wide"}:
         raise Failure(f"access has no output format {form!r}: use json, yaml or jsonpath=")
-    target.run(lambda api: _access(api, pod, (source or "", goal or ""), chosen, headers=not no_headers))
+    between = source or "", goal or ""
+    found = target.run(lambda api: _access(api, pod, between, verify=verify))
+    output.emit(output.document(found, chosen) if not chosen.table else render(found, explain=any(between), headers=not no_headers))
+    return 1 if (found.get("verification") or {}).get("different") else 0
 
 
-async def _access(api: Api, name: str, between: tuple[str, str], form: output.Format, *, headers: bool) -> None:
+async def _access(api: Api, name: str, between: tuple[str, str], *, verify: bool) -> Json:
     pod = await pods.find(api, name)
     for each in filter(None, between):
         _known(pod, each)
     path = f"{_GROUP}/namespaces/{api.namespace}/pods/{pod['metadata']['name']}/access"
-    query = [(key, value) for key, value in zip(("from", "to"), between, strict=True) if value]
-    found = await api.get(path, query)
-    output.emit(output.document(found, form) if not form.table else render(found, explain=any(between), headers=headers))
+    asked = {key: value for key, value in zip(("from", "to"), between, strict=True) if value}
+    if verify:
+        return await api.post(path, {"kind": "PodAccess", "apiVersion": "polong.dev/v1alpha1", "verify": True, **asked})
+    return await api.get(path, list(asked.items()))
 
 
 def _known(pod: Json, name: str) -> None:
@@ -81,8 +87,25 @@ def render(found: Json, *, explain: bool, headers: bool = True) -> str:
             lines += ["", *_explained(item)]
     else:
         lines += _hints(items)
+    lines += _verified(found.get("verification"))
     lines += [f"note: {cell(note)}" for note in found.get("notes") or []]
     return "\n".join(lines) + "\n"
+
+
+def _verified(verification: Json | None) -> list[str]:
+    """What came of trying: one line where all is as computed, else a loud one for each that is not."""
+    if verification is None:
+        return []
+    different, tried = verification["different"], verification["tried"]
+    if not different:
+        return ["", f"verified: {tried} verdicts were tried from inside, and all came out as computed."]
+    lines = ["", f"DIFFERENT: {len(different)} of {tried} verdicts that were tried from inside did not come out as computed:"]
+    for each in different:
+        goal = cell(each["to"] or _SANDBOX)
+        computed, was = ("allowed" if each[key] else "refused" for key in ("computed", "tried"))
+        where = f"{cell(each['from'])} -> {goal}, PID {each['pid']}"
+        lines.append(f"  {where}: {cell(each['action'])} is computed as {computed}, and was {was}")
+    return [*lines, "What was tried is the truth; please report the difference."]
 
 
 def _row(item: Json) -> list[object]:
@@ -97,7 +120,9 @@ def _row(item: Json) -> list[object]:
 
 
 def _word(verdict: Json) -> str:
-    return "yes" if verdict["allowed"] else "setuid" if verdict["indirect"] else "no"
+    word = "yes" if verdict["allowed"] else "setuid" if verdict["indirect"] else "no"
+    tried = verdict.get("tried")
+    return word if tried is None or tried == verdict["allowed"] else f"{word}, BUT {'YES' if tried else 'NO'}"
 
 
 def _hints(items: list[Json]) -> list[str]:

@@ -118,9 +118,9 @@ class OciRuntime(Protocol):
         """The runtime's `state` document, None where it knows no such container."""
         ...
 
-    async def exec(self, container_id: str, process: Json, *, stdin: bool, cgroup: str) -> ExecProcess:
-        """`process` is the OCI process object; its `terminal` decides between a pty and pipes. Raises `FailedPrecondition`
-        with the runtime's own words where the command cannot be started."""
+    async def exec(self, container_id: str, process: Json, *, stdin: bool, cgroup: str, passed: Sequence[int] = ()) -> ExecProcess:
+        """`process` is the OCI process object; its `terminal` decides between a pty and pipes. `passed` are open descriptors, which it
+        gets as 3, 4, … Raises `FailedPrecondition` with the runtime's own words where the command cannot be started."""
         ...
 
     async def update(self, container_id: str, resources: Json) -> None: ...

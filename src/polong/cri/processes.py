@@ -14,12 +14,20 @@ from polong.oci.spec import process as process_spec
 
 
 async def start(
-    engine: Engine, container: Container, command: Sequence[str], *, terminal: bool, stdin: bool, size: TerminalSize | None = None
+    engine: Engine,
+    container: Container,
+    command: Sequence[str],
+    *,
+    terminal: bool,
+    stdin: bool,
+    size: TerminalSize | None = None,
+    passed: Sequence[int] = (),
 ) -> ExecProcess:
-    """`size` is the terminal's from its start on. FailedPrecondition with the runtime's own words where the command cannot be started."""
+    """`passed` are open descriptors that it gets as 3, 4, …; `size` is the terminal's from its start on. FailedPrecondition
+    with the runtime's own words where the command cannot be started."""
     if not command:
         raise Invalid("exec needs a command")
     config = bundle.read(engine.settings.container_dir(container.id))
     document = process_spec.for_exec(config, command, terminal=terminal, size=size)
     runtime = engine.handler(container.record.handler).runtime
-    return await runtime.exec(container.id, document, stdin=stdin, cgroup=container.record.cgroup)
+    return await runtime.exec(container.id, document, stdin=stdin, cgroup=container.record.cgroup, passed=passed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from polong.cri import pause_root, restore, seccomp
 from polong.cri.engine import Engine, Handler, Settings
@@ -22,6 +22,7 @@ from polong.cri.rpc.container_status import container_status
 from polong.cri.rpc.create_container import create_container
 from polong.cri.rpc.exec import check as check_exec
 from polong.cri.rpc.exec import exec  # noqa: A004 - the RPC's own name
+from polong.cri.rpc.exec_program import exec_program
 from polong.cri.rpc.exec_sync import exec_sync
 from polong.cri.rpc.get_container_events import get_container_events
 from polong.cri.rpc.image_fs_info import image_fs_info
@@ -49,7 +50,7 @@ from polong.cri.rpc.stop_pod_sandbox import stop_pod_sandbox
 from polong.cri.rpc.update_container_resources import update_container_resources
 from polong.cri.rpc.update_pod_sandbox_resources import update_pod_sandbox_resources
 from polong.cri.rpc.version import version
-from polong.criapi.ports import ImageService, RuntimeService
+from polong.criapi.ports import ImageService, Programs, RuntimeService
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock
 from polong.kit.errors import Invalid, PolongError
@@ -202,6 +203,9 @@ class CriService:
     async def exec_sync(self, request: v1.ExecSyncRequest) -> v1.ExecSyncResponse:
         return await exec_sync(self._engine, request)
 
+    async def exec_program(self, request: v1.ExecSyncRequest, program: str, handles: Sequence[int] = ()) -> v1.ExecSyncResponse:
+        return await exec_program(self._engine, request, program, handles)
+
     async def version(self, request: v1.VersionRequest) -> v1.VersionResponse:
         return await version(self._engine, request)
 
@@ -254,3 +258,4 @@ class CriService:
 
 _runtime: type[RuntimeService] = CriService
 _images: type[ImageService] = CriService
+_programs: type[Programs] = CriService

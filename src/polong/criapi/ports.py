@@ -7,7 +7,7 @@ Source: kubernetes/cri-api pkg/apis/runtime/v1/api.proto.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from polong.criapi.wire import v1
@@ -97,6 +97,15 @@ class RuntimeInfo(Protocol):
 
 class RuntimeService(Sandboxes, Containers, Stats, Streams, RuntimeInfo, Protocol):
     pass
+
+
+class Programs(Protocol):
+    """What CRI has no word for, and a runtime in this process can do all the same (docs/decisions/0016)."""
+
+    async def exec_program(self, request: v1.ExecSyncRequest, program: str, handles: Sequence[int] = ()) -> v1.ExecSyncResponse:
+        """As ExecSync, with a program of the runtime's own, executed from memory: nothing is written into the container. `program` is its
+        name, `request.cmd` its arguments; `handles` are open pidfds, which it gets as descriptors 4, 5, …"""
+        ...
 
 
 class ImageService(Protocol):

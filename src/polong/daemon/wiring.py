@@ -83,7 +83,7 @@ class Node:
             cgroup_parent=config.cgroup_parent,
             pod_cidr=config.pod_cidr,
         )
-        kubelet = self._kubelet = Kubelet(settings, ApiClient(client), cri, cri)
+        kubelet = self._kubelet = Kubelet(settings, ApiClient(client), cri, cri, programs=cri)
         self._front.push_async_callback(kubelet.aclose)
         service.node = kubelet.streams
         service.inspector = kubelet.inspection

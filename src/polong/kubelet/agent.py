@@ -10,6 +10,7 @@ import logging
 from contextlib import aclosing
 from typing import Any
 
+from polong.criapi.ports import Programs
 from polong.kit.clock import Clock, SystemClock
 from polong.kit.errors import PolongError
 from polong.kit.tasks import Tasks
@@ -56,6 +57,7 @@ class Kubelet:
         *,
         clock: Clock | None = None,
         cgroups: PodCgroups | None = None,
+        programs: Programs | None = None,
     ) -> None:
         self._config = config
         self._clock = clock or SystemClock()
@@ -79,7 +81,7 @@ class Kubelet:
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
         processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent)
         self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes)
-        self.inspection = Inspection(runtime, self._pleg)
+        self.inspection = Inspection(runtime, self._pleg, programs)
         self._workers: dict[str, Worker] = {}
         self._held: set[str] = set()
         self._gone: set[str] = set()

@@ -7,10 +7,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from polong.criapi.ports import Programs
 from polong.criapi.wire import v1
-from polong.kit.errors import FailedPrecondition, Internal, NotFound
-from polong.kubelet.host import files
-from polong.kubelet.host.access import API_VERSION, AccessReader, Member, pod_access, refused_calls
+from polong.kit.errors import FailedPrecondition, Internal, NotFound, Unsupported
+from polong.kubelet.host import attempts, files
+from polong.kubelet.host.access import API_VERSION, AccessReader, Member, Trial, pod_access, refused_calls, trials
 from polong.kubelet.host.processes import Group
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import RuntimeService
@@ -20,22 +21,60 @@ from polong.objects.podfiles import FileOptions
 Json = dict[str, Any]
 
 _READING = 10.0
+_AT_ONCE = 4
 
 
 class Inspection:
-    def __init__(self, runtime: RuntimeService, pleg: Pleg, reader: AccessReader | None = None) -> None:
+    """`programs` is None where the runtime is another's: then nothing can be tried inside of containers."""
+
+    def __init__(
+        self, runtime: RuntimeService, pleg: Pleg, programs: Programs | None = None, *, reader: AccessReader | None = None
+    ) -> None:
         self._runtime = runtime
         self._pleg = pleg
+        self._programs = programs
         self._reader = reader or AccessReader()
 
     async def access(self, pod: Json, source: str = "", target: str = "") -> Json:
         """The PodAccess. NotFound for a container that the Pod does not have, FailedPrecondition for one that does not run."""
+        asked = await self._trials(pod, source, target)
+        return await asyncio.to_thread(pod_access, pod, asked, self._reader.kernel())
+
+    async def verify(self, pod: Json, source: str = "", target: str = "") -> Json:
+        """As `access`, each verdict tried from inside of the caller's container as well. Unsupported where the runtime cannot do that."""
+        if self._programs is None:
+            raise Unsupported("this node's container runtime cannot try verdicts from inside of containers (verify)")
+        answer = await self._tried(pod, source, target, self._programs)
+        if answer["verification"]["different"]:
+            # A process that has just changed its user was read before and tried after: what holds shows again.
+            answer = await self._tried(pod, source, target, self._programs)
+        return answer
+
+    async def _tried(self, pod: Json, source: str, target: str, programs: Programs) -> Json:
+        asked = await self._trials(pod, source, target)
+        kernel = self._reader.kernel()
+        answer = await asyncio.to_thread(pod_access, pod, asked, kernel)
+        items = iter(answer["items"])
+        places = [[next(items) for _ in seen] for _, _, seen in asked]
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(trial: Trial, its: list[Json]) -> str:
+            async with turns:
+                return await attempts.attempt(trial, its, programs, self._reader.root)
+
+        async with asyncio.TaskGroup() as group:
+            done = [group.create_task(one(trial, its)) for trial, its in zip(asked, places, strict=True)]
+        answer["notes"] += [note for each in done if (note := each.result())]
+        answer["verification"] = attempts.summary(answer["items"])
+        return answer
+
+    async def _trials(self, pod: Json, source: str, target: str) -> list[Trial]:
         members = await self._members(pod)
         running = {each.group.container for each in members}
         for name in filter(None, (source, target)):
             _require(pod, name, running)
         async with asyncio.timeout(_READING):
-            return await asyncio.to_thread(pod_access, pod, members, self._reader, source, target)
+            return await asyncio.to_thread(trials, members, self._reader, source, target)
 
     async def files(self, pod: Json, container: str, options: FileOptions) -> tuple[Json, AsyncIterator[bytes] | None]:
         """A `PodFile` and, for a read, its bytes. NotFound, Invalid, FailedPrecondition, TooLarge, DeadlineExceeded."""

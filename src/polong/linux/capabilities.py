@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 NAMES = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -46,6 +48,11 @@ NAMES = [
     "CHECKPOINT_RESTORE",
 ]
 """By number, without CAP_."""
+
+
+def bits(names: Iterable[str]) -> int:
+    """The set of such names; numbers of capabilities that have none here are names too."""
+    return sum(1 << (NAMES.index(name) if name in NAMES else int(name)) for name in set(names))
 
 
 def names(bits: int) -> list[str]:

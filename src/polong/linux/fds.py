@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from types import TracebackType
 
@@ -41,6 +42,21 @@ def pipe() -> tuple[Fd, Fd]:
     """(read end, write end), close-on-exec."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     return Fd(reader), Fd(writer)
+
+
+def program(name: str, data: bytes) -> Fd:
+    """An executable that exists in memory alone: nobody can change it any more, and who is not root can only execute it."""
+    memory = Fd(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+    try:
+        with os.fdopen(memory.fileno(), "wb", closefd=False) as file:
+            file.write(data)
+        os.fchmod(memory.fileno(), 0o111)
+        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        fcntl.fcntl(memory.fileno(), fcntl.F_ADD_SEALS, seals)
+    except BaseException:
+        memory.close()
+        raise
+    return memory
 
 
 def null(flags: int = os.O_RDWR) -> Fd:

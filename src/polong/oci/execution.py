@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import termios
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,9 @@ class Starter:
         self._scratch = scratch
         self._timeout = timeout
 
-    async def start(self, container_id: str, document: Json, *, stdin: bool, cgroup: str) -> Exec:
-        """FailedPrecondition with the runtime's own words where the command cannot be started; nothing is left then."""
+    async def start(self, container_id: str, document: Json, *, stdin: bool, cgroup: str, passed: Sequence[int] = ()) -> Exec:
+        """FailedPrecondition with the runtime's own words where the command cannot be started; nothing is left then. `passed` are open
+        descriptors (files that an escape could not use: no directories), which the process gets as 3, 4, …; not with a terminal."""
         launch.check_id(container_id)
         directory = self._scratch / secrets.token_hex(6)
         directory.mkdir(mode=0o700)
@@ -137,7 +139,7 @@ class Starter:
         try:
             async with asyncio.timeout(self._timeout):
                 if not document.get("terminal"):
-                    runtime = self._spawn(container_id, directory, cgroup, [], stdin=process.PIPE if stdin else None)
+                    runtime = self._spawn(container_id, directory, cgroup, [], stdin=process.PIPE if stdin else None, passed=passed)
                     return Exec(runtime, await self._pid(runtime, directory), directory)
                 return await self._with_terminal(container_id, directory, cgroup)
         except BaseException as error:
@@ -149,11 +151,21 @@ class Starter:
             raise
 
     def _spawn(
-        self, container_id: str, directory: Path, cgroup: str, options: list[str], *, stdin: Fd | None, output: Fd | None = process.PIPE
+        self,
+        container_id: str,
+        directory: Path,
+        cgroup: str,
+        options: list[str],
+        *,
+        stdin: Fd | None,
+        output: Fd | None = process.PIPE,
+        passed: Sequence[int] = (),
     ) -> process.Process:
-        words = self._launcher.words(cgroup, log=directory / "log", reap=directory / "pid")
+        words = self._launcher.words(cgroup, log=directory / "log", reap=directory / "pid", passed=passed)
         files = ["--process", str(directory / "process.json"), "--pid-file", str(directory / "pid")]
-        return process.spawn([*words, "exec", "--detach", *files, *options, container_id], stdin=stdin, stdout=output, stderr=output)
+        keep = ["--preserve-fds", str(len(passed))] if passed else []
+        command = [*words, "exec", "--detach", *files, *keep, *options, container_id]
+        return process.spawn(command, stdin=stdin, stdout=output, stderr=output, pass_fds=passed)
 
     async def _pid(self, runtime: process.Process, directory: Path) -> int:
         """The exec'd process: both runtimes write the file once the command was found, and before it runs."""

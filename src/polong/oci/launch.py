@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +72,9 @@ class Launcher:
         """crun, runc, …: by the file name."""
         return self.runtime.name
 
-    def words(self, cgroup: str, *, log: Path | None = None, reap: Path | None = None) -> list[str]:
+    def words(self, cgroup: str, *, log: Path | None = None, reap: Path | None = None, passed: Sequence[int] = ()) -> list[str]:
         """The command up to, without, the subcommand. `cgroup` is where the runtime's children shall be born, "" for those without;
-        `reap` the pid file of an `exec --detach` whose process is to be waited for."""
+        `reap` the pid file of an `exec --detach` whose process is to be waited for; `passed` are open descriptors, which become 3, 4, …"""
         options = ["--root", str(self.root)]
         if log is not None:
             options += ["--log", str(log), "--log-format", "json"]
@@ -88,6 +89,7 @@ class Launcher:
                 joined += [word for directory in self.groups.controller_directories(cgroup) for word in ("--task", str(directory))]
         if reap is not None:
             joined += ["--reap", str(reap)]
+        joined += [word for number in passed for word in ("--pass", str(number))]
         return [*([str(self._joiner), *joined, "--"] if joined else []), str(self.runtime), *options]
 
     def prepare(self, container_id: str, bundle: Path) -> Record:

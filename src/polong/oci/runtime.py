@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,10 @@ class Runtime:
             return None
         return document if isinstance(document, dict) else None
 
-    async def exec(self, container_id: str, process: Json, *, stdin: bool, cgroup: str) -> execution.Exec:
+    async def exec(self, container_id: str, process: Json, *, stdin: bool, cgroup: str, passed: Sequence[int] = ()) -> execution.Exec:
         """See `cri.ports.OciRuntime.exec`. The process is born in `cgroup`. Close what is returned (`aclose`)."""
         starter = execution.Starter(self._launcher, self._scratch, timeout=self._timeout)
-        return await starter.start(container_id, process, stdin=stdin, cgroup=cgroup)
+        return await starter.start(container_id, process, stdin=stdin, cgroup=cgroup, passed=passed)
 
     async def update(self, container_id: str, resources: Json) -> None:
         """New limits for a running container (OCI `linux.resources`); the others stay."""

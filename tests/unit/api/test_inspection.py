@@ -81,7 +81,7 @@ async def test_a_file_is_written(api: Api, inspector: FakeInspector) -> None:
         ("GET", f"{POD}/files", {}, 400),
         ("GET", f"{POD}/files", {"path": "relative"}, 400),
         ("POST", f"{POD}/files", {"path": "/x", "mode": "4755"}, 400),
-        ("POST", f"{POD}/access", {}, 405),
+        ("PUT", f"{POD}/access", {}, 405),
         ("DELETE", f"{POD}/files", {"path": "/x"}, 405),
         ("GET", f"{BASE}/namespaces/default/pods/none/access", {}, 404),
         ("GET", f"{BASE}/namespaces/default/pods/none/files", {"path": "/x"}, 404),
@@ -111,7 +111,7 @@ async def test_nobody_else_may(api: Api, inspector: FakeInspector, method: str) 
 async def test_it_is_discovered_and_described(api: Api) -> None:
     _, found = await api("GET", BASE)
     verbs = {row["name"]: row["verbs"] for row in found["resources"]}
-    assert verbs["pods/access"] == ["get"]
+    assert verbs["pods/access"] == ["create", "get"]
     assert verbs["pods/files"] == ["create", "get"]
     response = await api.respond("GET", "/openapi/v3/apis/polong.dev/v1alpha1")
     assert isinstance(response.body, bytes)

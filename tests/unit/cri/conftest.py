@@ -332,7 +332,7 @@ class FakeRuntime:
         status = self.world.states.get(container_id)
         return None if status is None else {"status": status}
 
-    async def exec(self, container_id: str, process: Json, *, stdin: bool, cgroup: str) -> ExecProcess:
+    async def exec(self, container_id: str, process: Json, *, stdin: bool, cgroup: str, passed: Sequence[int] = ()) -> ExecProcess:
         await self.world.step("exec", container_id)
         self.world.execs.append(FakeExec(self.world, process))
         return self.world.execs[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from polong.cri import processes, streaming
 from polong.cri.engine import Engine
@@ -16,15 +17,16 @@ _MOST_BYTES = 8 << 20
 _DRAIN = 2.0
 
 
-async def exec_sync(engine: Engine, request: v1.ExecSyncRequest) -> v1.ExecSyncResponse:
-    """`timeout` in seconds, 0 for none; DeadlineExceeded kills the process. Streams are cut at 8 MiB each."""
+async def exec_sync(engine: Engine, request: v1.ExecSyncRequest, passed: Sequence[int] = ()) -> v1.ExecSyncResponse:
+    """`passed` are open descriptors that the process gets as 3, 4, … `timeout` in seconds, 0 for none; DeadlineExceeded kills
+    the process. Streams are cut at 8 MiB each."""
     container = engine.table.running(request.container_id)
     limit = float(request.timeout) if request.timeout > 0 else None
     readers = Tasks(f"exec in {container.id[:12]}")
     process = None
     try:
         async with asyncio.timeout(limit):
-            process = await processes.start(engine, container, list(request.cmd), terminal=False, stdin=False)
+            process = await processes.start(engine, container, list(request.cmd), terminal=False, stdin=False, passed=passed)
             out = readers.start(streaming.collect(process.stdout, _MOST_BYTES), "stdout")
             err = readers.start(streaming.collect(process.stderr, _MOST_BYTES), "stderr") if process.stderr is not None else None
             code = await process.wait()

@@ -36,12 +36,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Subject:
-    """A process as a caller or a target. `pid` is its number inside its own namespace."""
+    """A process as a caller or a target. `pid` is its number inside its own namespace, `started` in ticks."""
 
     container: str
     pid: int
     command: tuple[str, ...]
     process: Process
+    started: int = 0
 
 
 def refused_calls(config: Json) -> frozenset[str]:
@@ -98,6 +99,7 @@ class AccessReader:
                     lsm=self._label(pid),
                     pid=pid,
                 ),
+                started.start_time,
             )
             return found if proc.start_time(pid, self.root) == started.start_time else None
         except (ProcessLookupError, KeyError, ValueError, IndexError, OSError):
@@ -150,28 +152,35 @@ class AccessReader:
         return level
 
 
-def pod_access(pod: Json, members: Sequence[Member], reader: AccessReader, source: str = "", target: str = "") -> Json:
-    """The `PodAccess` of polong.dev/v1alpha1: `items` of {from, to, process, verdicts}; see `api.ports.Inspector.access`. Blocking.
+Trial = tuple[Member, Subject, list[Subject]]
+"""A caller and its container, and the processes that it is judged against."""
 
-    Without `target` each container's main process stands for it; with it every process of that container is told.
-    """
+
+def trials(members: Sequence[Member], reader: AccessReader, source: str = "", target: str = "") -> list[Trial]:
+    """Main processes of containers (of `source`) as callers. Without `target` each container's main process stands for it; with it every
+    process of that container is told. Blocking."""
     mains = reader.mains(members)
-    kernel = reader.kernel()
-    callers = [each for name, each in mains.items() if name and source in ("", name)]
-    items = []
-    for _, caller in callers:
+    told = []
+    for own, caller in [each for name, each in mains.items() if name and source in ("", name)]:
+        seen: list[Subject] = []
         for name, (member, main) in mains.items():
-            if (target and name != target) or (not target and name == caller.container):
-                continue
-            seen = reader.others(member, main) if target else [main]
-            items += [_item(caller, each, kernel) for each in seen]
+            if target and name == target:
+                seen += reader.others(member, main)
+            elif not target and name != caller.container:
+                seen.append(main)
+        told.append((own, caller, seen))
+    return told
+
+
+def pod_access(pod: Json, asked: Sequence[Trial], kernel: Kernel) -> Json:
+    """The `PodAccess` of polong.dev/v1alpha1: `items` of {from, to, process, verdicts}; see `api.ports.Inspector.access`. Pure."""
     return {
         "kind": "PodAccess",
         "apiVersion": API_VERSION,
         "metadata": {key: pod["metadata"][key] for key in ("name", "namespace", "uid") if key in pod["metadata"]},
         "yamaPtraceScope": kernel.yama,
-        "items": items,
-        "notes": [_confined(caller) for _, caller in callers if caller.process.lsm],
+        "items": [item(caller, each, kernel) for _, caller, seen in asked for each in seen],
+        "notes": [_confined(caller) for _, caller, _ in asked if caller.process.lsm],
     }
 
 
@@ -179,7 +188,7 @@ def _confined(caller: Subject) -> str:
     return f"container {caller.container} is confined as {_text(caller.process.lsm)!r}, which may refuse more than is said here"
 
 
-def _item(caller: Subject, target: Subject, kernel: Kernel) -> Json:
+def item(caller: Subject, target: Subject, kernel: Kernel) -> Json:
     verdicts: Json = {}
     for action in access.ACTIONS:
         found = access.decide(action, caller.process, target.process, kernel)

@@ -1,4 +1,4 @@
-/* joiner [--join CGROUPDIR] [--task CGROUPDIR]... [--hide MOUNT] [--reap PIDFILE] -- RUNTIME ARGUMENT...
+/* joiner [--join CGROUPDIR] [--task CGROUPDIR]... [--hide MOUNT] [--reap PIDFILE] [--pass FD]... -- RUNTIME ARGUMENT...
  *
  * Runs an OCI runtime as the host needs it:
  *   --join  starts it in a leaf of the v2 cgroup tree, so that all that it starts is born there and one write to the leaf's cgroup.kill
@@ -8,10 +8,11 @@
  *           takes them for plain v1 without it. The host's mounts stay as they are.
  *   --reap  after the runtime (`exec --detach --pid-file PIDFILE`) adopts the process that it leaves behind, and ends as that ends
  *           (128+n for signal n).
+ *   --pass  hands the runtime that open descriptor; those so named become 3, 4, … in the order given, as `--preserve-fds` wants them.
  * With --join, --task or --reap the runtime is a child, and joiner itself is neither in the cgroups nor in the mount namespace. */
 #include "raw.h"
 
-enum { AT_CWD = -100, CLOSE_ON_EXEC = 02000000, NEW_MOUNTS = 0x00020000, RECURSIVE = 16384, SLAVE = 1 << 19, DETACH = 2,
+enum { AT_CWD = -100, CLOSE_ON_EXEC = 02000000, NEW_MOUNTS = 0x00020000, RECURSIVE = 16384, SLAVE = 1 << 19, DETACH = 2, DUPLICATE = 0, FIRST_FD = 3, ABOVE = 512,
        NO_FOLLOW = 8, USAGE = 125, FAILED = 126, SUBREAPER = 36, CHILD_SIGNAL = 17, NO_HANG = 1, WRITE_ONLY = 1, PATH_LIMIT = 4096 };
 #define INTO_CGROUP 0x200000000ULL
 
@@ -86,6 +87,33 @@ static void move_into(const char *directory)
     if (written < 0)
         fail("write to", path, written);
     raw(NR_close, fd, 0, 0, 0, 0);
+}
+
+static long number_of(const char *text)
+{
+    long number = 0;
+    for (; *text >= '0' && *text <= '9'; text++)
+        number = number * 10 + (*text - '0');
+    return number;
+}
+
+/* Out of the way first: a number that is wanted may be another's that is still to be moved. */
+static void pass(char **arguments, long count)
+{
+    long passed = 0, moved;
+    for (long i = 1; i < count; i += 2)
+        if (same(arguments[i], "--pass")) {
+            long given = number_of(arguments[i + 1]);
+            if ((moved = raw(NR_fcntl, given, DUPLICATE, ABOVE + passed, 0, 0)) != ABOVE + passed)
+                fail("pass descriptor", arguments[i + 1], moved < 0 ? moved : -16);
+            raw(NR_close, given, 0, 0, 0, 0);
+            passed++;
+        }
+    for (long i = 0; i < passed; i++) {
+        if ((moved = raw(NR_dup3, ABOVE + i, FIRST_FD + i, 0, 0, 0)) < 0)
+            fail("pass descriptor", "", moved);
+        raw(NR_close, ABOVE + i, 0, 0, 0, 0);
+    }
 }
 
 static int status_code(int status)
@@ -166,11 +194,11 @@ __attribute__((noreturn, used)) void begin(long *stack)
             mount = value;
         else if (same(arguments[next], "--reap"))
             file = value;
-        else
+        else if (!same(arguments[next], "--pass"))
             break;
     }
     if (next + 1 >= count || !same(arguments[next], "--")) {
-        say(2, "usage: joiner [--join CGROUPDIR] [--task CGROUPDIR]... [--hide MOUNT] [--reap PIDFILE] -- RUNTIME ARGUMENT...\n");
+        say(2, "usage: joiner [--join CGROUPDIR] [--task CGROUPDIR]... [--hide MOUNT] [--reap PIDFILE] [--pass FD]... -- RUNTIME ARGUMENT...\n");
         leave(USAGE);
     }
     if (directory || tasks || file)
@@ -180,6 +208,7 @@ __attribute__((noreturn, used)) void begin(long *stack)
             move_into(arguments[i + 1]);
     if (mount)
         hide(mount);
+    pass(arguments, next);
     char **command = arguments + next + 1;
     fail("execute", command[0], raw(NR_execve, (long)command[0], (long)command, (long)environment, 0, 0));
 }

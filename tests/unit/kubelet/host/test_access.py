@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from polong.kubelet.host.access import AccessReader, Member, pod_access, refused_calls
+from polong.kubelet.host.access import AccessReader, Member, pod_access, refused_calls, trials
 from polong.kubelet.host.processes import Group
 from polong.objects.access import Kernel
 
@@ -61,10 +62,14 @@ POD = {"metadata": {"name": "p", "namespace": "default", "uid": "u"}}
 MEMBERS = [Member(Group("one", "1", "", 107)), Member(Group("two", "2", "", 108))]
 
 
+def told(proc: Proc) -> dict[str, Any]:
+    return pod_access(POD, trials(MEMBERS, proc.reader()), proc.reader().kernel())
+
+
 def test_every_pair_is_told(proc: Proc) -> None:
     proc.add(107, 0, 1 << 19)
     proc.add(108, 1000)
-    found = pod_access(POD, MEMBERS, proc.reader())
+    found = told(proc)
     verdicts = {(item["from"], item["to"]): item["verdicts"] for item in found["items"]}
     assert list(verdicts) == [("one", "two"), ("two", "one")]
     assert verdicts["one", "two"]["root"]["rule"] == "CAP_SYS_PTRACE"
@@ -74,13 +79,13 @@ def test_every_pair_is_told(proc: Proc) -> None:
 
 def test_a_container_that_ended_meanwhile_is_left_out(proc: Proc) -> None:
     proc.add(107, 0)
-    assert pod_access(POD, MEMBERS, proc.reader())["items"] == []
+    assert told(proc)["items"] == []
 
 
 def test_hidepid_and_namespaces_are_read(proc: Proc) -> None:
     proc.add(107, 1, options="rw,hidepid=invisible")
     proc.add(108, 2)
-    (hidden, open_) = pod_access(POD, MEMBERS, proc.reader())["items"]
+    (hidden, open_) = told(proc)["items"]
     assert hidden["verdicts"]["see"]["rule"] == "hidepid"
     assert open_["verdicts"]["see"]["allowed"]
 
