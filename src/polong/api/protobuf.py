@@ -71,7 +71,7 @@ def decode(data: bytes) -> Json:
     """The object in `data`, as JSON. 415 for kinds that the table does not have, BadRequest for what is no such message."""
     if not data.startswith(MAGIC):
         raise BadRequest("cannot decode the body: it does not begin with Kubernetes' protobuf prefix")
-    envelope = {number: value for number, value in _fields(data[len(MAGIC) :])}
+    envelope = dict(_fields(data[len(MAGIC) :]))
     meta = {number: _text(value) for number, value in _fields(_bytes(envelope.get(1, b"")))}
     api_version, kind = meta.get(1, ""), meta.get(2, "")
     if _text(envelope.get(3, b"")):
@@ -104,7 +104,7 @@ class _Reader:
                 result |= self.message(_bytes(wire), schema, field.inline)
             elif (child := schema.field(field.name)) is None:
                 # Left for the decoder of JSON to name as unknown: younger clients know more than this schema.
-                result[field.name] = None if field.name in ("apiVersion", "kind") and wire == b"" else _any_text(wire)
+                result[field.name] = wire if isinstance(wire, int) else wire.decode("utf-8", "replace")
             else:
                 self._put(result, field, wire, child)
         return result
@@ -230,10 +230,6 @@ def _text(wire: Wire) -> str:
         return _bytes(wire).decode()
     except UnicodeDecodeError:
         raise BadRequest("cannot decode the protobuf body: a string is not UTF-8") from None
-
-
-def _any_text(wire: Wire) -> Value:
-    return wire if isinstance(wire, int) else wire.decode("utf-8", "replace")
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Wire]]:

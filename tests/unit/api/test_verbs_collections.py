@@ -189,30 +189,6 @@ async def test_nodes(api: Api) -> None:
     assert (code, done["kind"], done["status"]) == (200, "Status", "Success")
 
 
-async def test_delete_options_in_protobuf(api: Api) -> None:
-    made = await api.create(pod())
-
-    def part(number: int, data: bytes) -> bytes:
-        return bytes([number << 3 | 2, len(data)]) + data
-
-    uid = made["metadata"]["uid"].encode()
-    options = bytes([1 << 3, 0]) + part(2, part(1, uid)) + part(4, b"Background")
-    meta = part(1, part(1, b"v1") + part(2, b"DeleteOptions"))
-    body = b"k8s\0" + meta + part(2, options)
-    code, _ = await api("DELETE", PODS + "/p", body, headers={"content-type": "application/vnd.kubernetes.protobuf"})
-    assert code == 200
-    assert (await api("GET", PODS + "/p"))[0] == 404
-    foreign = b"k8s\0" + part(1, part(1, b"v1") + part(2, b"Pod")) + part(2, b"")
-    code, status = await api("POST", PODS, foreign, headers={"content-type": "application/vnd.kubernetes.protobuf"})
-    assert (code, status["reason"]) == (415, "UnsupportedMediaType")
-    for cut in range(5, len(body)):
-        assert (await api("DELETE", PODS + "/p", body[:cut], headers={"content-type": "application/vnd.kubernetes.protobuf"}))[0] in (
-            400,
-            404,
-            415,
-        )
-
-
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
