@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.conformance.cluster import Cluster
-from tests.e2e.cluster import POLONG, Node, busybox, eventually, pod
+from tests.e2e.cluster import POLONG, Node, any_kubectl, busybox, eventually, pod
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +50,21 @@ def test_a_log_that_grows_is_rotated_and_goes_on(cluster: Cluster, node: Node, t
     assert marks == list(range(400))
     assert "mark 399" in cluster.logs("rotated", tailLines=1)
     assert (directory / "0.log").stat().st_size < 24 << 20
+
+
+def test_kubectl_top_shows_what_containers_and_the_node_use(cluster: Cluster, node: Node) -> None:
+    program = any_kubectl()
+    assert program is not None
+    kubectl = node.client(program)
+    cluster.run(pod("busy", busybox("loop", "while :; do :; done"), busybox("idle", "sleep 1000"), shareProcessNamespace=True))
+    try:
+        rows = [line.split() for line in kubectl("top", "pods", "-n", cluster.namespace, "--containers", "--no-headers").splitlines()]
+        used = {row[1]: int(row[2].removesuffix("m")) for row in rows if row[0] == "busy"}
+        assert used["loop"] > 50
+        assert used["idle"] < used["loop"] / 10
+        assert all(row[3].endswith("Mi") for row in rows)
+        (row,) = kubectl("top", "nodes", "--no-headers").splitlines()
+        assert int(row.split()[1].removesuffix("m")) > 50
+        assert "not found" in kubectl.try_("top", "pod", "-n", cluster.namespace, "nobody").stderr
+    finally:
+        cluster.delete("pods", "busy", grace=0)

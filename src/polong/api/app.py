@@ -24,6 +24,7 @@ from polong.api import (
     podproxy,
     podstreams,
     processes,
+    resourcemetrics,
     status,
 )
 from polong.api.admission import plugins
@@ -32,7 +33,7 @@ from polong.api.negotiate import Form
 from polong.api.objectstore import ObjectStore
 from polong.api.openapi import OpenApi
 from polong.api.paths import Target
-from polong.api.ports import Images, Inspector, Node
+from polong.api.ports import Images, Inspector, Node, ResourceMetrics
 from polong.api.resources.kind import Kind
 from polong.api.resources.registry import Registry
 from polong.api.service import Request, Response
@@ -78,6 +79,7 @@ class Service:
         self.node = node
         self.images = images
         self.inspector: Inspector | None = None
+        self.resource_metrics: ResourceMetrics | None = None
         self._node_name = node_name
         self._clock = clock or SystemClock()
         self._registry = Registry(node_name)
@@ -115,6 +117,8 @@ class Service:
         self._authorize(request, verb or request.method.lower(), target)
         if (target.group, target.version) == discovery.POLONG:
             return await self._own(request, target, query)
+        if (target.group, target.version) == discovery.METRICS:
+            return await resourcemetrics.handle(request, target, query, self.resource_metrics, self._stored)
         return await self._resource(request, target, verb, query)
 
     async def stream(self, request: Request) -> podstreams.StreamTarget | None:
@@ -179,6 +183,12 @@ class Service:
         assert kind is not None
         pod, _ = await self._store.get(kind, target.namespace, target.name)
         return pod
+
+    async def _stored(self, plural: str, namespace: str) -> list[Json]:
+        kind = self._registry.find("", "v1", plural)
+        assert kind is not None
+        page = await self._store.page(kind, namespace)
+        return list(page.items)
 
     async def _own(self, request: Request, target: Target, query: Mapping[str, str]) -> Response:
         if target.resource == "pods" and target.subresource in processes.SUBRESOURCES and target.namespace:

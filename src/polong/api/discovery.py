@@ -12,6 +12,7 @@ from polong.api.resources.registry import Registry
 Json = dict[str, Any]
 
 POLONG = ("polong.dev", "v1alpha1")
+METRICS = ("metrics.k8s.io", "v1beta1")
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,22 @@ _OWN = (
     Row("pods/signal", "", True, (*POLONG, "Signal"), ("create",)),
 )
 
+_METRICS = (
+    Row("nodes", "", False, (*METRICS, "NodeMetrics"), ("get", "list")),
+    Row("pods", "", True, (*METRICS, "PodMetrics"), ("get", "list")),
+)
+_VIRTUAL = {POLONG: _OWN, METRICS: _METRICS}
+"""Groups of which nothing is stored."""
+
 
 class Discovery:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self.group_versions = sorted([*registry.groups, POLONG])
+        self.group_versions = sorted([*registry.groups, *_VIRTUAL])
 
     def rows(self, group: str, version: str) -> list[Row]:
-        if (group, version) == POLONG:
-            return list(_OWN)
+        if (group, version) in _VIRTUAL:
+            return list(_VIRTUAL[group, version])
         rows = []
         for kind in self._registry.of_group(group, version):
             resource = kind.resource

@@ -88,6 +88,18 @@ class Inspector(Protocol):
         ...
 
 
+class ResourceMetrics(Protocol):
+    """The kubelet's door for metrics.k8s.io; `pods` and `node` are stored objects."""
+
+    async def of_pods(self, wanted: Sequence[Json]) -> Sequence[Json]:
+        """`{metadata, timestamp, window, containers: [{name, usage: {cpu, memory}}]}` of each that has a running container; quantities."""
+        ...
+
+    async def of_node(self, node: Json) -> Json | None:
+        """`{metadata, timestamp, window, usage}`."""
+        ...
+
+
 class Images(Protocol):
     """Administration of the image store (`polong images`), beyond what CRI offers."""
 

@@ -87,6 +87,7 @@ class Node:
         self._front.push_async_callback(kubelet.aclose)
         service.node = kubelet.streams
         service.inspector = kubelet.inspection
+        service.resource_metrics = kubelet.resource_metrics
         await kubelet.start()
 
     async def drained(self) -> bool:

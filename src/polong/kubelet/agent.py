@@ -33,6 +33,7 @@ from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import Api, ImageService, RuntimeService
 from polong.kubelet.probes.prober import Prober
 from polong.kubelet.reports import Reports
+from polong.kubelet.resourcemetrics import ResourceMetrics
 from polong.kubelet.resources import Machine
 from polong.kubelet.streams import NodeStreams
 from polong.kubelet.streams.processes import PodProcesses
@@ -88,6 +89,7 @@ class Kubelet:
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
         processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent)
         self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes)
+        self.resource_metrics = ResourceMetrics(runtime, self._clock)
         self.inspection = Inspection(runtime, self._pleg, programs)
         self._workers: dict[str, Worker] = {}
         self._held: set[str] = set()

@@ -241,7 +241,7 @@ async def test_discovery_is_consistent(api: Api) -> None:
     assert (await api.respond("GET", "/apis", headers={"accept": aggregated, "if-none-match": tag})).status == 304
     assert isinstance(response.body, bytes)
     groups = {item["metadata"]["name"]: item for item in msgspec.json.decode(response.body)["items"]}
-    assert set(groups) == {"coordination.k8s.io", "events.k8s.io", "polong.dev"}
+    assert set(groups) == {"coordination.k8s.io", "events.k8s.io", "metrics.k8s.io", "polong.dev"}
     _, legacy = await api("GET", "/apis/polong.dev/v1alpha1")
     flat = {
         name
