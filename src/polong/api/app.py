@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,11 +16,10 @@ from polong.api import (
     discovery,
     inspection,
     negotiate,
+    nodeauthorizer,
     openapi_v2,
     paths,
-    podeviction,
     podlog,
-    podproxy,
     podstreams,
     processes,
     resourcemetrics,
@@ -48,7 +46,7 @@ from polong.api.verbs.watch import watch
 from polong.kit.clock import Clock, SystemClock
 from polong.kit.errors import BadRequest, Unavailable, Unsupported
 from polong.kit.tasks import Tasks
-from polong.objects import gvk
+from polong.objects import gvk, podreferences
 from polong.store.interface import Storage
 
 Json = dict[str, Any]
@@ -104,17 +102,18 @@ class Service:
 
     def streams_body(self, method: str, path: str) -> bool:
         """Whether this request's body is to be handed over as a stream, unbounded."""
-        return administration.streams_body(method, path) or inspection.streams_body(method, path) or podproxy.streams_body(path)
+        return administration.streams_body(method, path) or inspection.streams_body(method, path)
 
     async def handle(self, request: Request) -> Response:
         """The answer; PolongError (see objects/status.py) where there is none."""
-        target = paths.parse(paths.proxied(request.path)[0])
+        target = paths.parse(request.path)
         query = dict(reversed(list(request.query)))
         if target is None or not self._is_resource(target):
             self._authorize(request, request.method.lower(), None)
             return self._fixed(request)
         verb = paths.verb(request.method, target, query)
         self._authorize(request, verb or request.method.lower(), target)
+        await self._authorize_reference(request, verb, target)
         if (target.group, target.version) == discovery.POLONG:
             return await self._own(request, target, query)
         if (target.group, target.version) == discovery.METRICS:
@@ -134,6 +133,20 @@ class Service:
     def _authorize(self, request: Request, verb: str, target: Target | None) -> None:
         auth.authorize(request.user, auth.Asked(verb, request.path, target, request.query, self._node_name))
 
+    async def _authorize_reference(self, request: Request, verb: str, target: Target) -> None:
+        """A node reads a Secret only for a Pod of its own that refers to it."""
+        user = request.user
+        if user is None or not nodeauthorizer.is_node(user):
+            return
+        wanted = nodeauthorizer.reference(target, request.query)
+        pods_kind = self._registry.find("", "v1", "pods")
+        if wanted is None or pods_kind is None:
+            return
+        page = await self._store.page(pods_kind, target.namespace)
+        if not any(wanted in podreferences.of_pod(pod) for pod in page.items):
+            asked = auth.Asked(verb, request.path, target, request.query, self._node_name)
+            raise auth.forbidden(user, asked, nodeauthorizer.unrelated(user, wanted))
+
     def _is_resource(self, target: Target) -> bool:
         return (target.group, target.version) in self._discovery.group_versions
 
@@ -149,9 +162,6 @@ class Service:
             self._check_subresource(kind, target, verb)
             if target.subresource == "log":
                 return await podlog.log(await self._pod(target), query, self.require_node(), self._clock, self._tasks)
-            if target.subresource == "proxy":
-                pod = await self._pod(replace(target, name=podproxy.pod_name(target.name)))
-                return await podproxy.handle(request, target.name, pod)
             if target.subresource in podstreams.STREAMS:
                 raise BadRequest("Upgrade request required")
         elif (
@@ -164,8 +174,6 @@ class Service:
             raise status.method_not_allowed()
         form = negotiate.form(request.headers.get("accept", ""), _FORMS.get(verb, negotiate.OBJECT_FORMS))
         call = Call(request, verb, target, kind, query, form, self._store, self._clock, self._node_name, self._admission)
-        if target.subresource in podeviction.SUBRESOURCES and kind.resource == gvk.PODS:
-            return await podeviction.handle(call)
         response = await _VERBS[verb](call)
         if kind.resource == gvk.NAMESPACES and verb == "delete" and not call.dry_run:
             self._lifecycle.end(target.name)

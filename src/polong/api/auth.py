@@ -56,10 +56,11 @@ def authorize(user: User | None, asked: Asked) -> None:
         why = nodeauthorizer.refusal(user, asked.verb, target, asked.query, asked.node_name)
         if not why:
             return
-    raise _forbidden(user, asked, why)
+    raise forbidden(user, asked, why)
 
 
-def _forbidden(user: User, asked: Asked, why: str) -> Forbidden:
+def forbidden(user: User, asked: Asked, why: str = "") -> Forbidden:
+    """The refusal, in Kubernetes' words; `why` is added."""
     target = asked.target
     if target is None:
         return Forbidden(f'forbidden: User "{user.name}" cannot {asked.verb} path "{asked.path}"')

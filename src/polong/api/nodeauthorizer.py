@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from polong.api.paths import Target
 from polong.api.service import User
+from polong.objects.podreferences import CONFIG_MAP, SECRET, Reference
 
 NODES = "system:nodes"
 PREFIX = "system:node:"
@@ -28,12 +29,26 @@ _RULES: Mapping[tuple[str, str, str], frozenset[str]] = {
     ("events.k8s.io", "events", ""): frozenset({"create", "patch", "update"}),
     ("coordination.k8s.io", "leases", ""): frozenset({"create", "delete", "get", "patch", "update"}),
 }
-_ONE_BY_ONE = ("configmaps", "secrets")
+_ONE_BY_ONE = {"configmaps": CONFIG_MAP, "secrets": SECRET}
 
 
 def _names_one(query: Sequence[tuple[str, str]]) -> bool:
     selectors = [value for name, value in query if name == "fieldSelector"]
     return len(selectors) == 1 and re.fullmatch(r"metadata\.name=[-.a-z0-9]+", selectors[0], re.ASCII) is not None
+
+
+def reference(target: Target, query: Sequence[tuple[str, str]]) -> Reference | None:
+    """Which object is read of those that a node may read only where one of its Pods refers to it; None for any other request."""
+    kind = _ONE_BY_ONE.get(target.resource) if not target.group and not target.subresource else None
+    if kind is None:
+        return None
+    selector = next((value for name, value in query if name == "fieldSelector"), "")
+    return Reference(kind, target.name or selector.removeprefix("metadata.name="))
+
+
+def unrelated(user: User, wanted: Reference) -> str:
+    """What such a node is told where none does."""
+    return f"no relationship found between node '{user.name.removeprefix(PREFIX)}' and this object ({wanted.kind.lower()} {wanted.name})"
 
 
 def is_node(user: User) -> bool:

@@ -16,11 +16,9 @@ from polong.kit.errors import PolongError
 from polong.kit.tasks import Tasks
 from polong.kubelet.actions import Actions, Node
 from polong.kubelet.config import KubeletConfig
+from polong.kubelet.downward import Allocatable
 from polong.kubelet.events import Recorder
 from polong.kubelet.gc import Collector
-from polong.kubelet.handlers.exec import Exec
-from polong.kubelet.handlers.http import Http
-from polong.kubelet.hooks import Hooks
 from polong.kubelet.host import facts
 from polong.kubelet.host.cgroups import PodCgroups
 from polong.kubelet.imagegc import ImageCollector
@@ -31,13 +29,16 @@ from polong.kubelet.logrotation import LogRotation
 from polong.kubelet.node import NodeStatus
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import Api, ImageService, RuntimeService
-from polong.kubelet.probes.prober import Prober
+from polong.kubelet.references import References
+from polong.kubelet.refresh import Refresher
+from polong.kubelet.reload import Reloader
 from polong.kubelet.reports import Reports
 from polong.kubelet.resourcemetrics import ResourceMetrics
 from polong.kubelet.resources import Machine
 from polong.kubelet.streams import NodeStreams
 from polong.kubelet.streams.processes import PodProcesses
-from polong.kubelet.volumes import Volumes
+from polong.kubelet.volumes import Feeds, Volumes
+from polong.kubelet.volumes.tokens import TokenManager
 from polong.kubelet.worker import Parts, Worker, orphan
 from polong.objects import pod as pods
 
@@ -73,21 +74,21 @@ class Kubelet:
         self._images = Images(images, self._recorder, self._clock)
         self._pleg = Pleg(runtime, self._clock, self._notify, config.relist)
         self._cgroups = cgroups or PodCgroups(config.cgroup_parent, pids=min(found.pids // 2, 32_768))
-        volumes = Volumes(config.root_dir)
+        self._references = References(api, self._clock, self._referred)
+        allocatable = Allocatable(found.milli_cpu, found.allocatable_memory, found.allocatable_disk)
+        volumes = Volumes(config.root_dir, Feeds(self._references, TokenManager(api, self._clock), allocatable, self._clock))
         machine = Machine(found.memory, found.milli_cpu, found.lowest_score)
         resolver = config.dns if config.dns.servers else facts.resolver()
-        node = Node(machine, found.ips, resolver)
-        exec_, http = Exec(runtime), Http()
-        self._prober = Prober(exec_, http, self._recorder, self._clock, found.ips)
-        self._hooks = Hooks(runtime, exec_, http, self._recorder, self._clock)
-        actions = Actions(config, runtime, self._images, self._hooks, (volumes, self._cgroups), self._recorder, self._clock, node)
-        self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips, self._prober)
+        node = Node(machine, found.ips, resolver, allocatable)
+        actions = Actions(config, runtime, self._images, (volumes, self._cgroups, self._references), self._recorder, self._clock, node)
+        self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips)
         self._node = NodeStatus(config, found, api, runtime, images, self._recorder, self._clock)
         self._lease = NodeLease(api, config.node_name, self._clock)
         self._image_collector = ImageCollector(config, (runtime, images), self._recorder, self._clock)
         self._logs = LogRotation(config, runtime, self._clock)
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
-        processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent)
+        processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent, clock=self._clock)
+        self._refresher = Refresher(volumes, Reloader(processes, self._recorder, self._clock), self._recorder, self._clock)
         self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes)
         self.resource_metrics = ResourceMetrics(runtime, self._clock)
         self.inspection = Inspection(runtime, self._pleg, programs)
@@ -119,8 +120,8 @@ class Kubelet:
     async def aclose(self) -> None:
         """Stop the agent, not the Pods. Idempotent."""
         await self._tasks.aclose()
-        await self._hooks.aclose()
-        await self._prober.aclose()
+        await self._refresher.aclose()
+        await self._references.aclose()
         await self._images.aclose()
         await self._reports.aclose()
 
@@ -158,14 +159,35 @@ class Kubelet:
         worker = self._workers.get(uid)
         if kind == "DELETED":
             self._gone.discard(uid)
+            self._unfollow(uid)
             if worker is not None:
                 worker.update(pod)
                 worker.vanish()
             return
         if worker is not None:
+            self._follow(pod)
             worker.update(pod)
         elif uid not in self._gone:
+            self._follow(pod)
             self._work(pod)
+
+    def _follow(self, pod: Json) -> None:
+        """What it refers to is watched while it may still need it."""
+        if pods.is_finished(pod):
+            self._unfollow(pods.uid(pod))
+        else:
+            self._references.follow(pod)
+            self._refresher.follow(pod)
+
+    def _unfollow(self, uid: str) -> None:
+        self._refresher.forget(uid)
+        self._references.forget(uid)
+
+    def _referred(self, uid: str) -> None:
+        """Something that the Pod refers to came, changed or went."""
+        self._refresher.wake(uid)
+        if (worker := self._workers.get(uid)) is not None:
+            worker.reconsider()
 
     def _work(self, pod: Json, *, vanished: bool = False) -> None:
         uid = pods.uid(pod)
@@ -177,6 +199,7 @@ class Kubelet:
 
     def _done(self, uid: str) -> None:
         worker = self._workers.pop(uid, None)
+        self._unfollow(uid)
         if worker is not None and not worker.vanished:
             # Echoes of its last statuses are still on their way, until the watch tells that it is deleted.
             self._gone.add(uid)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from polong.client.rest import Client, DeleteOptions, ListOptions, PatchType
 from polong.client.watch import ListWatch
 from polong.kit.clock import Clock
+from polong.kit.errors import Unsupported
 from polong.kubelet.ports import Api
-from polong.objects.gvk import EVENTS, LEASES, NODES, PODS
+from polong.objects.gvk import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
+from polong.objects.podreferences import CONFIG_MAP, SECRET, Reference
 
 Json = dict[str, Any]
+
+_REFERRED: Mapping[str, Resource] = {CONFIG_MAP: CONFIG_MAPS, SECRET: SECRETS}
 
 
 class ApiClient:
@@ -28,6 +32,17 @@ class ApiClient:
 
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         await self._client.delete(PODS, name, namespace, DeleteOptions(grace_period=0, uid=uid))
+
+    async def referred(self, namespace: str, reference: Reference) -> AsyncIterator[tuple[str, Json]]:
+        resource = _REFERRED.get(reference.kind)
+        if resource is None:
+            raise Unsupported(f"objects of kind {reference.kind} are not served")
+        only = ListOptions(fields=f"metadata.name={reference.name}")
+        async for change in ListWatch(self._client, resource, namespace, only, clock=self._clock):
+            yield change.type, change.object
+
+    async def create_token(self, namespace: str, account: str, request: Json) -> Json:
+        return await self._client.create(SERVICE_ACCOUNTS, request, namespace, name=account, subresource="token")
 
     async def create_event(self, event: Json) -> Json:
         return await self._client.create(EVENTS, event, event["metadata"]["namespace"])

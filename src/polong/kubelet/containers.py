@@ -6,7 +6,7 @@ Source: kubelet generateContainerConfig, generatePodSandboxConfig; label and ann
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from polong.criapi.wire import v1
 from polong.kubelet import security
 from polong.kubelet.config import DnsConfig
-from polong.kubelet.environment import Addresses, Allocatable, environment, expand
+from polong.kubelet.environment import expand
 from polong.kubelet.identity import container_hash
 from polong.kubelet.namespaces import for_container, for_pod
 from polong.kubelet.resources import Machine, container_resources
@@ -44,6 +44,7 @@ class Mounted:
     container_path: str
     read_only: bool = False
     propagation: str = "None"
+    recursive_read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Surroundings:
     """What a container's configuration needs beside the Pod."""
 
     machine: Machine
-    addresses: Addresses
+    environment: Mapping[str, str]
     seccomp_profiles: Path
     mounts: Sequence[Mounted] = ()
     image_ref: str = ""
@@ -89,7 +90,7 @@ def container_config(pod: Json, container: Json, attempt: int, around: Surroundi
     """Invalid with reason CreateContainerConfigError where the spec cannot be carried out."""
     security.verify_non_root(pod, container, around.image_user)
     name = container["name"]
-    values = environment(pod, container, around.addresses, Allocatable(around.machine.milli_cpu, around.machine.memory))
+    values = around.environment
     config = v1.ContainerConfig(
         metadata=v1.ContainerMetadata(name=name, attempt=attempt),
         image=v1.ImageSpec(image=around.image_ref or container["image"], user_specified_image=container["image"]),
@@ -103,6 +104,7 @@ def container_config(pod: Json, container: Json, attempt: int, around: Surroundi
                 host_path=str(each.host_path),
                 readonly=each.read_only,
                 propagation=_propagation(each.propagation),
+                recursive_read_only=each.recursive_read_only,
             )
             for each in around.mounts
         ],

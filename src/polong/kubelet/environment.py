@@ -1,39 +1,38 @@
-"""Environment of a container: $(VAR) expansion and the downward API. Pure.
+"""Environment of a container: literal values with $(VAR) expansion, the downward API, ConfigMaps and Secrets. Pure.
 
 Source: Kubernetes' expansion grammar (docs "Define Dependent Environment Variables"); kubelet makeEnvironmentVariables.
 """
 
 from __future__ import annotations
 
-import math
+import base64
+import binascii
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from polong.kit.errors import Invalid
+from polong.kubelet import downward
+from polong.kubelet.downward import Addresses, Allocatable
 from polong.objects import pod as pods
-from polong.objects import quantity
+from polong.objects.podreferences import CONFIG_MAP, SECRET, Reference
 
 Json = dict[str, Any]
 
+__all__ = ["Addresses", "Allocatable", "Sources", "environment", "expand", "expand_strictly"]
+
 _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
-_SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']*)'\]")
+_REASON = "CreateContainerConfigError"
 
 
 @dataclass(frozen=True)
-class Addresses:
-    pod_ips: Sequence[str] = ()
-    host_ips: Sequence[str] = ()
+class Sources:
+    """What values may come from. `objects` has an entry for each reference of the container, None where there is no such object."""
 
-
-@dataclass(frozen=True)
-class Allocatable:
-    """What the node can give: CPU in thousandths, memory in bytes. Limits default to it in the downward API."""
-
-    milli_cpu: int = 0
-    memory: int = 0
+    addresses: Addresses = field(default_factory=Addresses)
+    node: Allocatable = field(default_factory=Allocatable)
+    objects: Mapping[Reference, Json | None] = field(default_factory=dict)
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -47,63 +46,88 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replace, text)
 
 
-def environment(pod: Json, container: Json, addresses: Addresses, node: Allocatable) -> dict[str, str]:
-    """Name to value in the order of the spec; an entry may refer to those before it. Invalid (CreateContainerConfigError) where a
-    source cannot be resolved."""
+def expand_strictly(text: str, values: Mapping[str, str]) -> str:
+    """As `expand`; Invalid (CreateContainerConfigError) for a name without a value."""
+    for match in _REFERENCE.finditer(text):
+        if match.group(1) is not None and match.group(1) not in values:
+            raise Invalid(f'missing value for "{match.group(1)}"', reason=_REASON)
+    return expand(text, values)
+
+
+def environment(pod: Json, container: Json, sources: Sources) -> dict[str, str]:
+    """Name to value in the order of the spec, envFrom first: a later entry replaces an earlier one, and may refer to those before it.
+    Invalid (CreateContainerConfigError) where a source cannot be resolved."""
     values: dict[str, str] = {}
+    for source in container.get("envFrom") or ():
+        values.update(_everything(source, sources.objects))
     for entry in container.get("env") or ():
-        source = entry.get("valueFrom")
-        values[entry["name"]] = (
-            expand(entry.get("value") or "", values) if source is None else _resolve(pod, container, source, addresses, node)
-        )
+        origin = entry.get("valueFrom")
+        found = expand(entry.get("value") or "", values) if origin is None else _resolve(pod, container, origin, sources)
+        if found is not None:
+            values[entry["name"]] = found
     return values
 
 
-def _resolve(pod: Json, container: Json, source: Json, addresses: Addresses, node: Allocatable) -> str:
+def _resolve(pod: Json, container: Json, source: Json, sources: Sources) -> str | None:
+    """None where an optional source is not there."""
     if reference := source.get("fieldRef"):
-        return field(pod, reference["fieldPath"], addresses)
+        return downward.field(pod, reference["fieldPath"], sources.addresses)
     if reference := source.get("resourceFieldRef"):
-        return resource(pod, container, reference, node)
-    raise Invalid(f"unsupported source of an environment variable: {', '.join(source)}", reason="CreateContainerConfigError")
+        return downward.resource(pod, container, reference, sources.node)
+    for name, kind in (("configMapKeyRef", CONFIG_MAP), ("secretKeyRef", SECRET)):
+        if reference := source.get(name):
+            return _key(pod, kind, reference, sources.objects)
+    raise Invalid(f"unsupported source of an environment variable: {', '.join(source)}", reason=_REASON)
 
 
-def field(pod: Json, path: str, addresses: Addresses) -> str:
-    """The text of a downward API fieldPath."""
-    metadata, spec = pod["metadata"], pods.spec(pod)
-    if match := _SUBSCRIPT.fullmatch(path):
-        return str((metadata.get(match.group(1)) or {}).get(match.group(2), ""))
-    simple = {
-        "metadata.name": pods.name(pod),
-        "metadata.namespace": pods.namespace(pod),
-        "metadata.uid": pods.uid(pod),
-        "spec.nodeName": spec.get("nodeName", ""),
-        "spec.serviceAccountName": spec.get("serviceAccountName", ""),
-        "status.hostIP": "".join(addresses.host_ips[:1]),
-        "status.hostIPs": ",".join(addresses.host_ips),
-        "status.podIP": "".join(addresses.pod_ips[:1]),
-        "status.podIPs": ",".join(addresses.pod_ips),
-    }
-    if path not in simple:
-        raise Invalid(f"unsupported fieldPath: {path}", reason="CreateContainerConfigError")
-    return str(simple[path])
+def _everything(source: Json, objects: Mapping[Reference, Json | None]) -> dict[str, str]:
+    prefix = source.get("prefix") or ""
+    for name, kind in (("configMapRef", CONFIG_MAP), ("secretRef", SECRET)):
+        if reference := source.get(name):
+            found = _object(kind, reference, objects)
+            return {} if found is None else {f"{prefix}{key}": value for key, value in _values(kind, found).items()}
+    raise Invalid(f"unsupported source of environment variables: {', '.join(source)}", reason=_REASON)
 
 
-def resource(pod: Json, container: Json, reference: Json, node: Allocatable) -> str:
-    """limits.cpu, requests.memory and so on, in units of `divisor`, rounded up; a limit that is not set is what the node can give."""
-    name = reference.get("containerName")
-    of = container if not name else pods.find_container(pod, name)
-    if of is None:
-        raise Invalid(f"container {name} not found", reason="CreateContainerConfigError")
-    kind, _, item = reference["resource"].partition(".")
-    given = (of.get("resources") or {}).get(kind) or {}
-    if item not in ("cpu", "memory") or kind not in ("limits", "requests"):
-        raise Invalid(f"unsupported resource: {reference['resource']}", reason="CreateContainerConfigError")
-    if item in given:
-        amount = quantity.parse(given[item])
-    elif kind == "limits":
-        amount = Fraction(node.milli_cpu, 1000) if item == "cpu" else Fraction(node.memory)
-    else:
-        limits = (of.get("resources") or {}).get("limits") or {}
-        amount = quantity.parse(limits[item]) if item in limits else Fraction(0)
-    divisor = quantity.parse(reference.get("divisor") or "1") or Fraction(1)
-    return str(math.ceil(amount / divisor))
+def _key(pod: Json, kind: str, reference: Json, objects: Mapping[Reference, Json | None]) -> str | None:
+    found = _object(kind, reference, objects)
+    if found is None:
+        return None
+    values, key = _values(kind, found), reference["key"]
+    if key in values:
+        return values[key]
+    if reference.get("optional"):
+        return None
+    raise Invalid(f"couldn't find key {key} in {kind} {pods.namespace(pod)}/{reference['name']}", reason=_REASON)
+
+
+def _object(kind: str, reference: Json, objects: Mapping[Reference, Json | None]) -> Json | None:
+    name = reference.get("name") or ""
+    found = objects.get(Reference(kind, name))
+    if found is None and not reference.get("optional"):
+        raise Invalid(f'{kind.lower()} "{name}" not found', reason=_REASON)
+    return found
+
+
+def _values(kind: str, found: Json) -> Mapping[str, str]:
+    """In the order of the keys. Only text: binaryData of a ConfigMap is for volumes."""
+    data = found.get("data") or {}
+    return {key: _plain(found, key, data[key]) if kind == SECRET else str(data[key]) for key in sorted(data)}
+
+
+def _plain(secret: Json, key: str, encoded: str) -> str:
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise _no_text(secret, key) from error
+    if "\0" in text:
+        raise _no_text(secret, key)
+    return text
+
+
+def _no_text(secret: Json, key: str) -> Invalid:
+    metadata = secret["metadata"]
+    return Invalid(
+        f"key {key} in Secret {metadata.get('namespace', '')}/{metadata['name']} is not text, as environment variables must be: mount it",
+        reason=_REASON,
+    )

@@ -21,7 +21,6 @@ Json = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 _MOST_IMAGES = 50
-_RESERVED_MEMORY = 100 * 1024 * 1024
 
 
 class NodeStatus:
@@ -154,8 +153,8 @@ class NodeStatus:
         """Capacity less what the kubelet's default eviction threshold keeps free."""
         return {
             **self._capacity(),
-            "memory": f"{max(self._facts.memory - _RESERVED_MEMORY, 0) // 1024}Ki",
-            "ephemeral-storage": str(self._facts.disk * 9 // 10),
+            "memory": f"{self._facts.allocatable_memory // 1024}Ki",
+            "ephemeral-storage": str(self._facts.allocatable_disk),
         }
 
     def _info(self, version: v1.VersionResponse) -> Json:

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 from polong.criapi.ports import ImageService, RuntimeService
 from polong.kit.clock import Clock
+from polong.objects.podreferences import Reference
 
 Json = dict[str, Any]
 
-__all__ = ["Api", "Clock", "ImageService", "Json", "RuntimeService"]
+__all__ = ["Api", "Clock", "ImageService", "Json", "Objects", "RuntimeService"]
 
 
 class Api(Protocol):
@@ -32,6 +33,14 @@ class Api(Protocol):
         """Delete with grace 0 and the uid as precondition. NotFound, Conflict."""
         ...
 
+    def referred(self, namespace: str, reference: Reference) -> AsyncIterator[tuple[str, Json]]:
+        """Every change of one object that a Pod of this node refers to, as `pods` tells them. Forbidden where no Pod does."""
+        ...
+
+    async def create_token(self, namespace: str, account: str, request: Json) -> Json:
+        """POST of a TokenRequest to the token subresource of a ServiceAccount. NotFound, Forbidden, Unsupported."""
+        ...
+
     async def create_event(self, event: Json) -> Json: ...
 
     async def patch_event(self, namespace: str, name: str, patch: Json) -> Json: ...
@@ -48,4 +57,12 @@ class Api(Protocol):
 
     async def patch_lease(self, namespace: str, name: str, patch: Json) -> Json:
         """JSON merge patch. NotFound."""
+        ...
+
+
+class Objects(Protocol):
+    """What Pods of this node refer to (`references.References`)."""
+
+    async def get(self, namespace: str, reference: Reference) -> Json | None:
+        """The newest that is known, None where there is none. Shared: copy before changing. Unavailable where the API does not tell."""
         ...

@@ -86,6 +86,13 @@ class Recall:
         self._requested.add(container_id)
         self._retries.pop(container, None)
 
+    def reconsider(self) -> None:
+        """The Pod, or something that it refers to, changed: what could not be configured, or not be mounted, is tried again at once."""
+        for name, problem in self.problems.items():
+            if problem.reason == "CreateContainerConfigError":
+                self._retries.pop(name, None)
+        self._sandbox_retry = 0.0
+
     def killed(self, kill: Kill) -> None:
         if kill.replace:
             self._replaced.add(kill.id)

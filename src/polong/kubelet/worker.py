@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +68,6 @@ class Worker:
         self._over = pods.is_finished(pod)
         self._finished = False
         self._poked = asyncio.Event()
-        self._news = asyncio.Event()
         self._changed = False
         self._failures = 0
         self._last: tuple[Stage, ...] = ()
@@ -102,8 +100,7 @@ class Worker:
         if begins or shorter:
             self._interruption.now()
         if begins or shorter or _essence(pod) != _essence(before):
-            self._changed = True
-            self._poked.set()
+            self.reconsider()
 
     def vanish(self) -> None:
         """Its object is gone: end what still runs, soon."""
@@ -131,10 +128,15 @@ class Worker:
             self._changed = True
             self._poked.set()
 
-    def poke(self) -> None:
-        """Something of it changed in the runtime, or its probes found something."""
+    def reconsider(self) -> None:
+        """What kept a container or the sandbox from being made may be gone: try again now, not when its pause is over."""
+        self._recall.reconsider()
+        self._changed = True
         self._poked.set()
-        self._news.set()
+
+    def poke(self) -> None:
+        """Something of it changed in the runtime."""
+        self._poked.set()
 
     # --- the loop --------------------------------------------------------------------------------------------------------------
 
@@ -203,8 +205,7 @@ class Worker:
                 if isinstance(stage[0], Finish):
                     await self._finish(pod, seen)
                     return None
-                async with self._reporting(pod, decided):
-                    await self._execution.stage(pod, seen, stage)
+                await self._execution.stage(pod, seen, stage)
                 if self._changed:
                     break
 
@@ -246,30 +247,6 @@ class Worker:
         self._status = new
         if not self._vanished:
             self._parts.reports.put(pod, new, urgent=urgent)
-
-    @asynccontextmanager
-    async def _reporting(self, pod: Json, decided: Plan) -> AsyncIterator[None]:
-        """While what is done inside takes long (a pull, a hook, a grace), what is seen meanwhile is reported; nothing is decided by it."""
-        task = self._tasks.start(self._report_meanwhile(pod, decided), "reports")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _report_meanwhile(self, pod: Json, decided: Plan) -> None:
-        self._news.clear()
-        while True:
-            # What is soon over is reported when it is over.
-            await self._parts.clock.sleep(_SHORTEST)
-            await self._news.wait()
-            self._news.clear()
-            try:
-                seen = await self._parts.pleg.observe(self.uid)
-            except PolongError:
-                continue
-            self._learn(pod, seen)
-            self._report(pod, seen, decided)
 
     async def _finish(self, pod: Json, seen: Observation) -> None:
         """The last status stands before the object goes; the object goes last of all, so that a crash finds it again."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.unit.kubelet.doubles import UID, container, pod
+from tests.unit.kubelet.doubles import UID, FakeApi, container, pod
 
-from polong.kubelet.volumes import Volumes
+from polong.kit.clock import SystemClock
+from polong.kubelet.downward import Allocatable
+from polong.kubelet.volumes import Feeds, Volumes
+from polong.kubelet.volumes.tokens import TokenManager
 from polong.linux import mountinfo, mounts
+from polong.objects.podreferences import Reference
 
 pytestmark = pytest.mark.root
 
@@ -22,7 +27,16 @@ def mounted(path: Path) -> list[mountinfo.Mount]:
 def volumes(tmp_path: Path) -> Volumes:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    return Volumes(tmp_path / "kubelet")
+    return Volumes(tmp_path / "kubelet", feeds(FakeApi()))
+
+
+def feeds(api: FakeApi) -> Feeds:
+    class Kept:
+        async def get(self, namespace: str, reference: Reference) -> dict[str, Any] | None:
+            return api.kept.get((namespace, reference))
+
+    clock = SystemClock()
+    return Feeds(Kept(), TokenManager(api, clock), Allocatable(2000, 4 << 30, 100 << 30), clock)
 
 
 async def test_memory_is_a_tmpfs_of_that_size(volumes: Volumes, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     )
     clock = FakeClock()
     made = Bench(cast("Kubelet", None), FakeApi(), FakeRuntime(clock), FakeImages("busybox:1.28"), clock, FakeCgroups(), config)
+    made.api.clock = clock
     made.kubelet = make(made)
     await made.kubelet.start()
     yield made

@@ -6,16 +6,17 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from polong.criapi.wire import v1
-from polong.kit.clock import Clock
+from polong.kit.clock import Clock, rfc3339
 from polong.kit.errors import Conflict, FailedPrecondition, NotFound, Unavailable
 from polong.kit.stdio import Stdio
 from polong.kubelet.containers import POD_UID
 from polong.kubelet.ports import Api, ImageService, RuntimeService
+from polong.objects.podreferences import Reference
 
 Json = dict[str, Any]
 
@@ -74,7 +75,6 @@ class FakeRuntime:
         self.fail_create: dict[str, Exception] = {}
         self.fail_start: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
-        self.executing: Callable[[v1.ExecSyncRequest], Awaitable[tuple[int, bytes]]] | None = None
         self._ids = itertools.count(1)
         self._listeners: set[asyncio.Queue[v1.ContainerEventResponse]] = set()
 
@@ -269,11 +269,7 @@ class FakeRuntime:
     # Streams
 
     async def exec_sync(self, request: v1.ExecSyncRequest) -> v1.ExecSyncResponse:
-        self.calls.append(("exec_sync", self.containers[request.container_id].metadata.name, tuple(request.cmd), request.timeout))
-        if self.containers[request.container_id].state != v1.CONTAINER_RUNNING:
-            raise FailedPrecondition("container is not running")
-        code, output = await self.executing(request) if self.executing is not None else (0, b"")
-        return v1.ExecSyncResponse(exit_code=code, stdout=output)
+        raise NotImplementedError
 
     async def exec(self, request: v1.ExecRequest, stdio: Stdio) -> int:
         self.calls.append(("exec", request.container_id, tuple(request.cmd), request.tty))
@@ -355,7 +351,52 @@ class FakeApi:
         self.leases: dict[str, Json] = {}
         self.history: list[Json] = []
         self.deleted: list[str] = []
+        self.kept: dict[tuple[str, Reference], Json] = {}
+        self.tokens: list[Json] = []
+        self.token_life = 3_600
+        self.token_problem: Exception | None = None
+        self.clock: FakeClock | None = None
         self._watchers: set[asyncio.Queue[tuple[str, Json]]] = set()
+        self._referred: dict[tuple[str, Reference], set[asyncio.Queue[tuple[str, Json]]]] = {}
+
+    def keep(self, kind: str, name: str, data: Json | None, namespace: str = "default", **fields: Any) -> None:
+        """Make or change a ConfigMap or Secret; `data` None deletes it."""
+        key = (namespace, Reference(kind, name))
+        before = self.kept.pop(key, None)
+        if data is None:
+            assert before is not None
+            change = ("DELETED", before)
+        else:
+            fresh = {"kind": kind, "metadata": {"name": name, "namespace": namespace, "uid": f"{kind}/{name}"}, "data": data, **fields}
+            self.kept[key] = fresh
+            change = ("ADDED" if before is None else "MODIFIED", fresh)
+        for each in self._referred.get(key, ()):
+            each.put_nowait(change)
+
+    def followed(self) -> set[tuple[str, Reference]]:
+        """What somebody watches."""
+        return {key for key, watchers in self._referred.items() if watchers}
+
+    async def referred(self, namespace: str, reference: Reference) -> AsyncIterator[tuple[str, Json]]:
+        queue: asyncio.Queue[tuple[str, Json]] = asyncio.Queue()
+        watchers = self._referred.setdefault((namespace, reference), set())
+        watchers.add(queue)
+        try:
+            if (found := self.kept.get((namespace, reference))) is not None:
+                yield "ADDED", found
+            yield "SYNCED", {}
+            while True:
+                yield await queue.get()
+        finally:
+            watchers.discard(queue)
+
+    async def create_token(self, namespace: str, account: str, request: Json) -> Json:
+        if self.token_problem is not None:
+            raise self.token_problem
+        self.tokens.append(request)
+        now = self.clock.now() if self.clock is not None else datetime.now(UTC)
+        until = now + timedelta(seconds=self.token_life)
+        return {"status": {"token": f"{account}-{len(self.tokens)}", "expirationTimestamp": rfc3339(until)}}
 
     def create(self, pod: Json) -> Json:
         self.objects[pod["metadata"]["uid"]] = pod

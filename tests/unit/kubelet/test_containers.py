@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ from polong.criapi.wire import v1
 from polong.kit.errors import Invalid
 from polong.kubelet.config import DnsConfig
 from polong.kubelet.containers import Mounted, Surroundings, container_config, dns_config, sandbox_config
-from polong.kubelet.environment import Addresses
+from polong.kubelet.environment import Sources, environment
 from polong.kubelet.resources import Machine
 from polong.kubelet.security import MASKED_PATHS, ImageUser
 
 Json = dict[str, Any]
-AROUND = Surroundings(Machine(1 << 30, 1000), Addresses(("10.0.0.2",), ("192.0.2.1",)), Path("/seccomp"), image_ref="sha256:1")
+AROUND = Surroundings(Machine(1 << 30, 1000), {}, Path("/seccomp"), image_ref="sha256:1")
 
 
 def made(own: Json, **spec: Any) -> v1.ContainerConfig:
-    return container_config(pod(own, **spec), own, 3, AROUND)
+    whole = pod(own, **spec)
+    around = dataclasses.replace(AROUND, environment=environment(whole, own, Sources()))
+    return container_config(whole, own, 3, around)
 
 
 def test_names_labels_and_annotations_are_the_kubelets() -> None:
@@ -45,7 +48,7 @@ def test_command_and_arguments_are_expanded() -> None:
 def test_mounts_carry_their_propagation() -> None:
     mounts = [Mounted(Path("/h"), "/c", True, "HostToContainer"), Mounted(Path("/i"), "/d")]
     own = container()
-    config = container_config(pod(own), own, 0, Surroundings(AROUND.machine, AROUND.addresses, Path("/s"), mounts))
+    config = container_config(pod(own), own, 0, Surroundings(AROUND.machine, AROUND.environment, Path("/s"), mounts))
     assert [(each.host_path, each.container_path, each.readonly, each.propagation) for each in config.mounts] == [
         ("/h", "/c", True, v1.PROPAGATION_HOST_TO_CONTAINER),
         ("/i", "/d", False, v1.PROPAGATION_PRIVATE),
@@ -99,7 +102,7 @@ def test_a_seccomp_profile_stays_below_its_directory(profile: str | None) -> Non
 )
 def test_must_not_be_root(context: Json, user: ImageUser, text: str) -> None:
     own = container(securityContext={"runAsNonRoot": True, **context})
-    around = Surroundings(AROUND.machine, AROUND.addresses, Path("/s"), image_user=user)
+    around = Surroundings(AROUND.machine, AROUND.environment, Path("/s"), image_user=user)
     with pytest.raises(Invalid) as error:
         container_config(pod(own), own, 0, around)
     assert str(error.value) == f'{text} (pod: "web_default({UID})", container: app)'
@@ -108,7 +111,7 @@ def test_must_not_be_root(context: Json, user: ImageUser, text: str) -> None:
 @pytest.mark.parametrize("context", [{"runAsUser": 5}, {}])
 def test_is_not_root(context: Json) -> None:
     own = container(securityContext={"runAsNonRoot": True, **context})
-    container_config(pod(own), own, 0, Surroundings(AROUND.machine, AROUND.addresses, Path("/s"), image_user=ImageUser(uid=5)))
+    container_config(pod(own), own, 0, Surroundings(AROUND.machine, AROUND.environment, Path("/s"), image_user=ImageUser(uid=5)))
 
 
 def test_the_sandbox() -> None:

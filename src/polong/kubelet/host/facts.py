@@ -12,6 +12,7 @@ from polong.kubelet.config import DnsConfig
 from polong.linux import proc
 
 _CAP_SYS_RESOURCE = 24
+_RESERVED_MEMORY = 100 * 1024 * 1024
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
@@ -33,6 +34,16 @@ class Facts:
     architecture: str
     lowest_score: int
     swap: int = 0
+
+    @property
+    def allocatable_memory(self) -> int:
+        """Bytes: all but what the kubelet's default eviction threshold keeps free."""
+        return max(self.memory - _RESERVED_MEMORY, 0)
+
+    @property
+    def allocatable_disk(self) -> int:
+        """As `allocatable_memory`."""
+        return self.disk * 9 // 10
 
 
 def gather(disk_of: Path, node_ip: str = "", root: Path = Path("/")) -> Facts:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from polong.criapi.wire import v1
+from polong.kit.clock import Clock, SystemClock
 from polong.kit.errors import FailedPrecondition, Internal, NotFound, Unavailable
 from polong.kubelet.events import Recorder
 from polong.kubelet.host import signals
@@ -39,6 +40,7 @@ class PodProcesses:
         *,
         reader: Reader | None = None,
         owners: Owners | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._runtime = runtime
         self._pleg = pleg
@@ -46,6 +48,7 @@ class PodProcesses:
         self._restart = restart
         self._parent = cgroup_parent
         self._reader = reader or Reader()
+        self._clock = clock or SystemClock()
         self._owners = owners or Owners(self._reader.root)
 
     async def listing(self, pod: Json, *, full: bool = False) -> Json:
@@ -75,14 +78,25 @@ class PodProcesses:
 
     async def signal(self, pod: Json, options: SignalOptions, user: str = "") -> Json:
         """Send it, and record an Event that says who received what."""
+        receivers = await self.deliver(pod, options)
+        for container, message in signals.stories(options, receivers, user):
+            self._recorder.pod(pod, "Signaled", message, container=container)
+        return signals.answer(pod, options, receivers)
+
+    async def deliver(self, pod: Json, options: SignalOptions) -> list[Json]:
+        """Send it; what became of each receiver (`host.signals.send`)."""
         groups = await self._groups(pod, await self._pleg.observe(pods.uid(pod)))
         listing = await self._read(pod, groups)
         chosen = signals.choose(pod, listing["items"], options)
         cgroups = {each.id: each.cgroup for each in groups}
-        receivers = await asyncio.to_thread(signals.send, chosen, options, cgroups, self._reader.root)
-        for container, message in signals.stories(options, receivers, user):
-            self._recorder.pod(pod, "Signaled", message, container=container)
-        return signals.answer(pod, options, receivers)
+        return await asyncio.to_thread(signals.send, chosen, options, cgroups, self._reader.root)
+
+    async def age(self, pod: Json, container: str) -> float | None:
+        """Seconds since its newest instance was started; None where none runs."""
+        latest = (await self._pleg.observe(pods.uid(pod))).latest(container)
+        if latest is None or latest.state != "running" or latest.started is None:
+            return None
+        return (self._clock.now() - latest.started).total_seconds()
 
     async def restart(self, pod: Json, container: str, user: str = "") -> Json:
         """Ask for it; what follows is the work of the Pod's worker. FailedPrecondition where the policy, or the Pod's end, forbids it."""

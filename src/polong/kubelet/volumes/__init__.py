@@ -1,5 +1,5 @@
-"""Volumes and files of Pods under `<root>/pods/<uid>`: emptyDir, hostPath, /etc/hosts, termination messages. All of it is the node's
-own directory, mode 0700 at the top; what containers wrote in it is removed without following anything.
+"""Volumes and files of Pods under `<root>/pods/<uid>`: what they mount, /etc/hosts, termination messages. All of it is the node's own
+directory, mode 0700 at the top; what containers wrote in it is removed without following anything.
 """
 
 from __future__ import annotations
@@ -7,81 +7,202 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polong.kit.errors import FailedPrecondition, PolongError
+from polong.kit.clock import Clock
+from polong.kit.errors import FailedPrecondition, Invalid, PolongError, Unsupported
 from polong.kubelet import containers
 from polong.kubelet.containers import Mounted
-from polong.kubelet.volumes import emptydir, hostpath, hosts, removal, termination
+from polong.kubelet.downward import Allocatable
+from polong.kubelet.environment import expand_strictly
+from polong.kubelet.ports import Objects
+from polong.kubelet.volumes import atomic, emptydir, hostpath, hosts, payload, removal, subpath, termination
+from polong.kubelet.volumes.payload import Material
+from polong.kubelet.volumes.tokens import Tokens
 from polong.objects import pod as pods
+from polong.objects import podreferences
+from polong.objects.podreferences import Reference
 
 Json = dict[str, Any]
 
 _HOSTS = "/etc/hosts"
 # A uid comes from the API and becomes a directory name.
 _PLAIN = frozenset("0123456789abcdefABCDEF-")
+_CONFIG = "CreateContainerConfigError"
+
+
+@dataclass(frozen=True)
+class Feeds:
+    """What the contents of volumes come from."""
+
+    objects: Objects
+    tokens: Tokens
+    node: Allocatable
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """`changed`: the objects of which some volume shows something new; `problems`: texts of FailedMount; `due`: seconds until a token is
+    to be renewed."""
+
+    changed: frozenset[Reference] = frozenset()
+    problems: tuple[str, ...] = ()
+    due: float | None = None
 
 
 class Volumes:
-    def __init__(self, root: Path, host_file: Path = Path(_HOSTS)) -> None:
+    def __init__(self, root: Path, feeds: Feeds, host_file: Path = Path(_HOSTS)) -> None:
         self._pods = root / "pods"
+        self._feeds = feeds
         self._host_file = host_file
         self._written: dict[str, str] = {}
         # Containers of a Pod are made side by side, each in a thread.
         self._writing = threading.Lock()
+        # Setting up, refreshing and removing the volumes of one Pod exclude each other.
+        self._locks: dict[str, asyncio.Lock] = {}
+        # Which object each file came from, by Pod and volume: of a file that is gone nothing else tells.
+        self._origins: dict[tuple[str, str], Mapping[str, Reference | None]] = {}
 
     def directory(self, uid: str) -> Path:
         if not uid or not set(uid) <= _PLAIN:
             raise FailedPrecondition(f"{uid[:60]!r} is not a uid")
         return self._pods / uid
 
-    async def set_up(self, pod: Json) -> Mapping[str, Path]:
-        """Volume name to host path. FailedPrecondition (reason FailedMount) with the kubelet's text. Idempotent."""
-        return await asyncio.to_thread(self._set_up, pod)
+    def _lock(self, uid: str) -> asyncio.Lock:
+        return self._locks.setdefault(uid, asyncio.Lock())
 
-    def _set_up(self, pod: Json) -> Mapping[str, Path]:
+    # --- volumes -----------------------------------------------------------------------------------------------------------------
+
+    async def set_up(self, pod: Json) -> Mapping[str, Path]:
+        """Volume name to host path. FailedPrecondition (reason FailedMount) with the kubelet's text. Idempotent: files of objects are
+        written once, `refresh` keeps them true."""
+        uid = pods.uid(pod)
+        async with self._lock(uid):
+            material: dict[str, Material] = {}
+            for volume in _fed(pod):
+                if not atomic.is_written(self._place(uid, volume)):
+                    try:
+                        material[volume["name"]] = await self._material(pod, volume)
+                    except PolongError as error:
+                        raise _failed(volume, error) from error
+            return await asyncio.to_thread(self._set_up, pod, material)
+
+    def _set_up(self, pod: Json, material: Mapping[str, Material]) -> Mapping[str, Path]:
         own = self.directory(pods.uid(pod))
         for each in (self._pods, own):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        group = (pods.spec(pod).get("securityContext") or {}).get("fsGroup")
         found = {}
         for volume in pods.spec(pod).get("volumes") or ():
-            name = volume["name"]
             try:
-                if "hostPath" in volume:
-                    found[name] = hostpath.set_up(volume["hostPath"])
-                elif "emptyDir" in volume:
-                    found[name] = emptydir.set_up(volume["emptyDir"] or {}, own / "volumes" / "kubernetes.io~empty-dir" / name, group)
-                else:
-                    kind = next((key for key in volume if key != "name"), "none")
-                    raise FailedPrecondition(f"volumes of type {kind} are not supported")
+                found[volume["name"]] = self._one(pod, volume, material.get(volume["name"]))
             except (PolongError, OSError) as error:
-                raise FailedPrecondition(f'MountVolume.SetUp failed for volume "{name}" : {error}', reason="FailedMount") from error
+                raise _failed(volume, error) from error
         return found
 
+    def _one(self, pod: Json, volume: Json, material: Material | None) -> Path:
+        if volume.get("hostPath") is not None:
+            return hostpath.set_up(volume["hostPath"])
+        place = self._place(pods.uid(pod), volume)
+        if volume.get("emptyDir") is not None:
+            return emptydir.set_up(volume["emptyDir"], place, _group(pod))
+        if not payload.source_of(volume):
+            raise Unsupported(f"volumes of type {_kind(volume)} are not supported")
+        if material is not None:
+            # As Kubernetes does: what may be secret never comes to lie on a disk.
+            medium = {} if volume.get("configMap") is not None else {"medium": "Memory"}
+            emptydir.set_up(medium, place, _group(pod))
+            self._write(place, volume, material)
+        return place
+
+    def _write(self, place: Path, volume: Json, material: Material) -> frozenset[Reference]:
+        """The objects of which the volume shows something new."""
+        files = payload.build(volume, material)
+        changed = atomic.write(place, files, _group(material.pod), self._feeds.clock.now())
+        key = (pods.uid(material.pod), volume["name"])
+        before, now = self._origins.get(key), {path: file.origin for path, file in files.items()}
+        self._origins[key] = now
+        found = {now[path] for path in changed & now.keys()}
+        if gone := changed - now.keys():
+            found |= {before.get(path) for path in gone} if before is not None else set(podreferences.of_volume(volume))
+        return frozenset(each for each in found if each is not None)
+
+    def _place(self, uid: str, volume: Json) -> Path:
+        return self.directory(uid) / "volumes" / f"kubernetes.io~{_DIRECTORIES.get(_kind(volume), 'none')}" / str(volume["name"])
+
+    async def _material(self, pod: Json, volume: Json) -> Material:
+        objects: dict[Reference, Json | None] = {}
+        for reference in podreferences.of_volume(volume):
+            objects[reference] = await self._feeds.objects.get(pods.namespace(pod), reference)
+        tokens = {each: await self._feeds.tokens.get(pod, each) for each in payload.token_requests(pod, volume)}
+        return Material(pod, self._feeds.node, objects, tokens)
+
+    async def refresh(self, pod: Json) -> Refreshed:
+        """Let the volumes that were set up show what is true now. What cannot be shown any more stays as it was."""
+        uid = pods.uid(pod)
+        changed: set[Reference] = set()
+        problems = []
+        due: float | None = None
+        async with self._lock(uid):
+            for volume in _fed(pod):
+                place = self._place(uid, volume)
+                if not atomic.is_written(place):
+                    continue
+                try:
+                    material = await self._material(pod, volume)
+                    changed |= await asyncio.to_thread(self._write, place, volume, material)
+                except (PolongError, OSError) as error:
+                    problems.append(str(_failed(volume, error)))
+                for request in payload.token_requests(pod, volume):
+                    left = self._feeds.tokens.due(uid, request)
+                    due = left if due is None else min(due, left)
+        return Refreshed(frozenset(changed), tuple(problems), due)
+
+    # --- what stands in a container ----------------------------------------------------------------------------------------------
+
     async def mounts(
-        self, pod: Json, container: Json, attempt: int, paths: Mapping[str, Path], ips: Sequence[str], *, domain: str = ""
+        self,
+        pod: Json,
+        container: Json,
+        attempt: int,
+        paths: Mapping[str, Path],
+        ips: Sequence[str],
+        *,
+        domain: str = "",
+        values: Mapping[str, str] | None = None,
     ) -> list[Mounted]:
-        """What stands in the container: its volumeMounts, /etc/hosts and the file of its termination message."""
-        return await asyncio.to_thread(self._mounts, pod, container, attempt, paths, ips, domain)
+        """What stands in the container: its volumeMounts, /etc/hosts and the file of its termination message. `values` is its
+        environment, for subPathExpr. Invalid or FailedPrecondition (CreateContainerConfigError)."""
+        return await asyncio.to_thread(self._mounts, pod, container, attempt, paths, (ips, domain), values or {})
 
     def _mounts(
-        self, pod: Json, container: Json, attempt: int, paths: Mapping[str, Path], ips: Sequence[str], domain: str
+        self,
+        pod: Json,
+        container: Json,
+        attempt: int,
+        paths: Mapping[str, Path],
+        network: tuple[Sequence[str], str],
+        values: Mapping[str, str],
     ) -> list[Mounted]:
-        found = []
-        for mount in container.get("volumeMounts") or ():
-            if mount["name"] not in paths:
-                raise FailedPrecondition(f'volume "{mount["name"]}" is not set up', reason="CreateContainerConfigError")
-            if mount.get("subPath") or mount.get("subPathExpr"):
-                raise FailedPrecondition("subPath is not supported yet", reason="CreateContainerConfigError")
-            found.append(
-                Mounted(paths[mount["name"]], mount["mountPath"], bool(mount.get("readOnly")), mount.get("mountPropagation") or "None")
-            )
         own = self.directory(pods.uid(pod))
+        fed = {each["name"] for each in _fed(pod)}
+        found = []
+        for index, mount in enumerate(container.get("volumeMounts") or ()):
+            name = mount["name"]
+            if name not in paths:
+                raise FailedPrecondition(f'volume "{name}" is not set up', reason=_CONFIG)
+            host_path = paths[name]
+            if part := _part(mount, values):
+                host_path = subpath.prepare(own, (name, host_path), part, container["name"], index)
+            # Files of objects are the node's to change, nobody else's.
+            read_only = bool(mount.get("readOnly")) or name in fed
+            propagation = mount.get("mountPropagation") or "None"
+            found.append(Mounted(host_path, mount["mountPath"], read_only, propagation, _recursive(mount)))
         read_only = bool((container.get("securityContext") or {}).get("readOnlyRootFilesystem"))
         if all(each.container_path.rstrip("/") != _HOSTS for each in found):
-            found.append(Mounted(self._write_hosts(pod, own, ips, domain), _HOSTS, read_only))
+            found.append(Mounted(self._write_hosts(pod, own, *network), _HOSTS, read_only))
         message = termination.create(own / "containers" / container["name"], attempt)
         found.append(Mounted(message, containers.message_path(container)))
         return found
@@ -109,13 +230,67 @@ class Volumes:
         """What that instance wrote as its termination message, from the end of the file."""
         return termination.read(self.directory(uid) / "containers" / container, attempt, limit)
 
+    # --- the end -----------------------------------------------------------------------------------------------------------------
+
     async def remove(self, uid: str) -> None:
         """Everything of the Pod. Idempotent. Internal where something is still mounted."""
-        self._written.pop(uid, None)
-        await asyncio.to_thread(removal.remove, self.directory(uid))
+        async with self._lock(uid):
+            self._written.pop(uid, None)
+            self._feeds.tokens.forget(uid)
+            for key in [each for each in self._origins if each[0] == uid]:
+                del self._origins[key]
+            await asyncio.to_thread(removal.remove, self.directory(uid))
+        self._locks.pop(uid, None)
 
     def held(self) -> set[str]:
         """UIDs that have a directory."""
         if not self._pods.is_dir():
             return set()
         return {each.name for each in self._pods.iterdir() if set(each.name) <= _PLAIN}
+
+
+_DIRECTORIES = {
+    "configMap": "configmap",
+    "downwardAPI": "downward-api",
+    "emptyDir": "empty-dir",
+    "projected": "projected",
+    "secret": "secret",
+}
+
+
+def _kind(volume: Json) -> str:
+    return next((key for key in volume if key != "name" and volume[key] is not None), "none")
+
+
+def _fed(pod: Json) -> list[Json]:
+    """Volumes whose files the node writes."""
+    return [each for each in pods.spec(pod).get("volumes") or () if payload.source_of(each)]
+
+
+def _group(pod: Json) -> int | None:
+    group: int | None = (pods.spec(pod).get("securityContext") or {}).get("fsGroup")
+    return group
+
+
+def _failed(volume: Json, error: Exception) -> FailedPrecondition:
+    return FailedPrecondition(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}', reason="FailedMount")
+
+
+def _part(mount: Json, values: Mapping[str, str]) -> str:
+    if expression := mount.get("subPathExpr"):
+        return expand_strictly(expression, values)
+    return str(mount.get("subPath") or "")
+
+
+def _recursive(mount: Json) -> bool:
+    """recursiveReadOnly: every kernel and runtime that Polong runs on can do it, so IfPossible is as good as Enabled."""
+    mode = mount.get("recursiveReadOnly") or "Disabled"
+    if mode == "Disabled":
+        return False
+    propagation = mount.get("mountPropagation") or "None"
+    if not mount.get("readOnly"):
+        raise Invalid(f'volume "{mount["name"]}" requested recursive read-only mode, but it is not read-only', reason=_CONFIG)
+    if propagation != "None":
+        text = f'volume "{mount["name"]}" requested recursive read-only mode, but it is not compatible with propagation "{propagation}"'
+        raise Invalid(text, reason=_CONFIG)
+    return True

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polong.kit.errors import Unsupported
-from polong.linux import mountinfo, mounts
+from polong.linux import mounts
 from polong.objects import quantity
 
 Json = dict[str, Any]
@@ -22,7 +22,8 @@ def set_up(source: Json, directory: Path, fs_group: int | None) -> Path:
     if medium not in ("", "Memory"):
         raise Unsupported(f'emptyDir medium "{medium}" is not supported: use "" or "Memory"')
     directory.mkdir(mode=0o777, parents=True, exist_ok=True)
-    if medium == "Memory" and not any(each.target == str(directory) for each in mountinfo.read()):
+    # The table of mounts is long on a full node; where a file system begins is told by the device alone.
+    if medium == "Memory" and directory.stat().st_dev == directory.parent.stat().st_dev:
         limit = quantity.value(source["sizeLimit"]) if source.get("sizeLimit") else None
         mounts.Tmpfs(str(directory), size=limit or None, mode=0o777).execute()
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

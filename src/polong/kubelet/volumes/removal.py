@@ -31,6 +31,21 @@ def remove(directory: Path) -> None:
         directory.rmdir()
 
 
+def remove_entry(parent: int, name: str) -> None:
+    """One entry of the directory `parent`, with all that is below it. Idempotent. OSError, or Internal at a mount."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        fd = os.open(name, _DIRECTORY, dir_fd=parent)
+        try:
+            _empty(fd)
+        finally:
+            os.close(fd)
+        os.rmdir(name, dir_fd=parent)
+
+
 def _empty(top: int) -> None:
     """Deep branches are hoisted to the top and come up again there, so that depth costs neither stack nor descriptors."""
     device = os.fstat(top).st_dev
