@@ -15,6 +15,7 @@ from polong.api import (
     auth,
     discovery,
     inspection,
+    metrics,
     negotiate,
     nodeauthorizer,
     openapi_v2,
@@ -31,7 +32,7 @@ from polong.api.negotiate import Form
 from polong.api.objectstore import ObjectStore
 from polong.api.openapi import OpenApi
 from polong.api.paths import Target
-from polong.api.ports import Images, Inspector, Node, ResourceMetrics
+from polong.api.ports import Images, Inspector, Metrics, Node, ResourceMetrics
 from polong.api.resources.kind import Kind
 from polong.api.resources.registry import Registry
 from polong.api.service import Request, Response
@@ -65,6 +66,7 @@ _VERBS: Mapping[str, Callable[[Call], Awaitable[Response]]] = {
     "watch": watch,
 }
 _FORMS = {"list": negotiate.LIST_FORMS, "watch": negotiate.WATCH_FORMS, "deletecollection": negotiate.LIST_FORMS}
+_OWN = frozenset({"pods", processes.HOST, *administration.RESOURCES})
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
@@ -78,6 +80,7 @@ class Service:
         self.images = images
         self.inspector: Inspector | None = None
         self.resource_metrics: ResourceMetrics | None = None
+        self.node_metrics: Metrics | None = None
         self._node_name = node_name
         self._clock = clock or SystemClock()
         self._registry = Registry(node_name)
@@ -86,6 +89,7 @@ class Service:
         self._lifecycle = Lifecycle(self._store, self._registry, self._clock)
         self._discovery = discovery.Discovery(self._registry)
         self._openapi = OpenApi(self._registry, version()["gitVersion"])
+        self._metrics = metrics.ApiMetrics(self._is_known, version())
         self._tasks = Tasks("api")
 
     async def start(self) -> None:
@@ -106,10 +110,15 @@ class Service:
 
     async def handle(self, request: Request) -> Response:
         """The answer; PolongError (see objects/status.py) where there is none."""
+        return await self._metrics.measured(request, self._answer)
+
+    async def _answer(self, request: Request) -> Response:
         target = paths.parse(request.path)
         query = dict(reversed(list(request.query)))
         if target is None or not self._is_resource(target):
             self._authorize(request, request.method.lower(), None)
+            if request.path == metrics.PATH and request.method == "GET":
+                return await self._measurements()
             return self._fixed(request)
         verb = paths.verb(request.method, target, query)
         self._authorize(request, verb or request.method.lower(), target)
@@ -149,6 +158,10 @@ class Service:
 
     def _is_resource(self, target: Target) -> bool:
         return (target.group, target.version) in self._discovery.group_versions
+
+    def _is_known(self, target: Target) -> bool:
+        own = (target.group, target.version) == discovery.POLONG
+        return self._registry.find(target.group, target.version, target.resource) is not None or (own and target.resource in _OWN)
 
     # --- resources ------------------------------------------------------------------------------------------------------------
 
@@ -209,6 +222,18 @@ class Service:
             return await administration.handle(request, target.resource, request.query, self.images)
         raise status.no_such_path()
 
+    async def _measurements(self) -> Response:
+        objects = {}
+        for kind in self._registry:
+            page = await self._store.storage.list(self._store.prefix(kind), limit=1)
+            objects[status.qualified(kind.resource)] = len(page.items) + page.remaining
+        pods = self._registry.find("", "v1", "pods")
+        assert pods is not None
+        text = self._metrics.text((await self._store.page(pods, "")).items, objects)
+        if self.node_metrics is not None:
+            text += await self.node_metrics.text()
+        return Response(200, text.encode(), metrics.HEADERS)
+
     # --- what is not a resource -----------------------------------------------------------------------------------------------
 
     def _fixed(self, request: Request) -> Response:
@@ -227,7 +252,7 @@ class Service:
 
     def _all_paths(self) -> list[str]:
         groups = [f"/apis/{group}/{version}" if group else f"/api/{version}" for group, version in self._discovery.group_versions]
-        return sorted(["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version", *groups])
+        return sorted(["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version", *groups])
 
     def _open_api(self, path: str, request: Request) -> Response:
         if path == "/openapi/v2":

@@ -100,6 +100,12 @@ class ResourceMetrics(Protocol):
         ...
 
 
+class Metrics(Protocol):
+    async def text(self) -> str:
+        """What the node has for /metrics, in Prometheus' text format."""
+        ...
+
+
 class Images(Protocol):
     """Administration of the image store (`polong images`), beyond what CRI offers."""
 

@@ -88,6 +88,7 @@ class Node:
         service.node = kubelet.streams
         service.inspector = kubelet.inspection
         service.resource_metrics = kubelet.resource_metrics
+        service.node_metrics = kubelet.metrics
         await kubelet.start()
 
     async def drained(self) -> bool:

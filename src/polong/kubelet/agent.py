@@ -26,6 +26,7 @@ from polong.kubelet.images import Images
 from polong.kubelet.inspection import Inspection
 from polong.kubelet.lease import NodeLease
 from polong.kubelet.logrotation import LogRotation
+from polong.kubelet.metrics import NodeMetrics
 from polong.kubelet.node import NodeStatus
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import Api, ImageService, RuntimeService
@@ -51,7 +52,7 @@ _AGAIN = 1.0
 class Kubelet:
     """One node's agent. `start` registers the Node and adopts what already runs; `aclose` stops working and leaves every Pod running.
 
-    `streams` satisfies `api.ports.Node`, `inspection` `api.ports.Inspector`.
+    `streams` satisfies `api.ports.Node`, `inspection` `api.ports.Inspector`, `metrics` `api.ports.Metrics`.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Kubelet:
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
         processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent, clock=self._clock)
         self._refresher = Refresher(volumes, Reloader(processes, self._recorder, self._clock), self._recorder, self._clock)
+        self.metrics = NodeMetrics(config.node_name, runtime, processes, self._recorder)
         self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes)
         self.resource_metrics = ResourceMetrics(runtime, self._clock)
         self.inspection = Inspection(runtime, self._pleg, programs)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,9 @@ class Note:
 
 
 class Recorder:
-    """`pod` and `node` only enqueue; `run` writes. What does not fit the queue is dropped, with one line in the log."""
+    """`pod` and `node` only enqueue; `run` writes. What does not fit the queue is dropped, with one line in the log.
+
+    `counts`: how often, by type and reason."""
 
     def __init__(self, api: Api, node_name: str, clock: Clock) -> None:
         self._api = api
@@ -56,6 +58,7 @@ class Recorder:
         self._queue: asyncio.Queue[Note] = asyncio.Queue(_QUEUE)
         self._last = 0
         self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
+        self.counts: Counter[tuple[str, str]] = Counter()
 
     def pod(self, pod: Json, reason: str, message: str, *, warning: bool = False, container: str = "", component: str = "kubelet") -> None:
         involved = {
@@ -83,6 +86,7 @@ class Recorder:
         text = message if len(message) <= _MESSAGE else message[: _MESSAGE - 3] + "..."
         now = self._clock.now()
         self._last = max(self._last + 1, int(now.timestamp() * 1e6) * 1_000)
+        self.counts["Warning" if warning else "Normal", reason] += 1
         note = Note(involved, "Warning" if warning else "Normal", reason, text, component, rfc3339(now), self._last)
         try:
             self._queue.put_nowait(note)

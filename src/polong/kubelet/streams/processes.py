@@ -60,6 +60,11 @@ class PodProcesses:
         async with asyncio.timeout(_READING):
             return await asyncio.to_thread(process_list, pod, groups, self._reader, full=full)
 
+    async def groups(self, uid: str) -> tuple[tuple[str, str], list[Group]]:
+        """(namespace, name) of a Pod, and what of it runs now."""
+        seen = await self._pleg.observe(uid)
+        return (seen.namespace, seen.name), await self._groups({"metadata": {"uid": uid}, "spec": {}}, seen)
+
     async def _groups(self, pod: Json, seen: Observation) -> list[Group]:
         """The sandbox first, then the containers in the order of the spec."""
         groups = []
