@@ -270,6 +270,7 @@ def test_a_pod_that_is_not_restarted(client: Client, policy: str, script: str, p
 
 
 @pytest.mark.usefixtures("untouched")
+@pytest.mark.behaviour("security/run-as-nonroot")
 def test_run_as_non_root_with_a_root_image(client: Client) -> None:
     client.apply(pod(NAME, busybox("a", "sleep 1000"), securityContext={"runAsNonRoot": True}))
     text = waiting(client, "CreateContainerConfigError")

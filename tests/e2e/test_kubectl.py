@@ -46,6 +46,7 @@ def test_get_prints_the_table(each_kubectl: Client, web: str) -> None:
     assert {"IP", "NODE"} <= set(each_kubectl("get", "pods", "-o", "wide").splitlines()[0].split())
 
 
+@pytest.mark.behaviour("kubectl/describe")
 def test_describe_tells_its_story(each_kubectl: Client, web: str) -> None:
     text = each_kubectl("describe", "pod", web)
     for word in ("Status:", "Running", "Container ID:", "busybox:1.28", "Ready", "Started", "Created container"):

@@ -74,11 +74,13 @@ def test_1_apply_from_a_file_and_from_a_url(kubectl: Client, polong: Client) -> 
             server.shutdown()
 
 
+@pytest.mark.behaviour("pid-page/processes")
 def test_2_attach_gives_a_prompt_after_enter(page: str, client: Client) -> None:
     with attach(client) as terminal:
         assert terminal.command("echo $((40 + 2))").startswith("42\n")
 
 
+@pytest.mark.behaviour("pid-page/processes")
 def test_3_ps_shows_exactly_the_five_processes(page: str, client: Client) -> None:
     with attach(client) as terminal:
         found = seen(terminal)
@@ -91,6 +93,7 @@ def test_3_ps_shows_exactly_the_five_processes(page: str, client: Client) -> Non
     ]
 
 
+@pytest.mark.behaviour("pid-page/signal")
 def test_4_hup_replaces_the_worker_and_keeps_the_master(page: str, client: Client) -> None:
     with attach(client) as terminal:
         master, worker = master_and_worker(terminal)
@@ -106,6 +109,7 @@ def test_4_hup_replaces_the_worker_and_keeps_the_master(page: str, client: Clien
     assert [each["restartCount"] for each in states] == [0, 0]
 
 
+@pytest.mark.behaviour("pid-page/root")
 def test_5_a_file_of_the_other_container(page: str, client: Client) -> None:
     with attach(client) as terminal:
         master, worker = master_and_worker(terminal)
@@ -130,6 +134,7 @@ def test_5_without_sys_ptrace_the_kernel_refuses(client: Client) -> None:
         client.delete("no-ptrace")
 
 
+@pytest.mark.behaviour("pid-page/not-pid-1", "pid-pause/signals")
 def test_6_no_container_process_is_pid_1_and_hup_to_it_harms_nothing(page: str, client: Client) -> None:
     with attach(client) as terminal:
         before = seen(terminal)
@@ -146,6 +151,7 @@ def test_6_no_container_process_is_pid_1_and_hup_to_it_harms_nothing(page: str, 
 INSIST = 'read me rest </proc/self/stat; [ "$me" = 1 ] || { echo "must run as PID 1, not $me" >&2; exit 3; }; echo I am init; sleep 1000'
 
 
+@pytest.mark.behaviour("pid-page/not-pid-1")
 def test_6_an_image_that_insists_on_pid_1_fails_with_a_status_that_says_why(client: Client) -> None:
     fallback = {"terminationMessagePolicy": "FallbackToLogsOnError"}
     client.apply(pod("insists", busybox("init", INSIST, **fallback), shareProcessNamespace=True, restartPolicy="Never"))
@@ -171,6 +177,7 @@ def test_6_the_same_image_runs_in_an_isolated_pod(client: Client) -> None:
         client.delete("insists-alone")
 
 
+@pytest.mark.behaviour("pid-page/proc-visible")
 def test_7_arguments_and_environments_are_visible_guarded_by_users_alone(client: Client) -> None:
     secret = {"env": [{"name": "PASSWORD", "value": "melati"}]}
     client.apply(
@@ -210,6 +217,7 @@ def test_8_file_systems_are_visible_through_proc_root(page: str, client: Client)
 
 
 @pytest.mark.parametrize("field", [{}, {"shareProcessNamespace": False}], ids=["without-the-field", "false"])
+@pytest.mark.behaviour("security/isolated-pid-1", "pid-api/modes")
 def test_9_isolated_containers_are_pid_1_in_namespaces_of_their_own(client: Client, field: dict[str, bool]) -> None:
     client.apply(pod("isolated", nginx(), busybox("shell", "exec sleep 1000"), **field))
     try:
@@ -225,6 +233,7 @@ def test_9_isolated_containers_are_pid_1_in_namespaces_of_their_own(client: Clie
         client.delete("isolated")
 
 
+@pytest.mark.behaviour("security/shared-see-each-other", "pid-api/modes")
 def test_9_shared_containers_are_in_one_namespace(page: str, client: Client) -> None:
     namespaces = {client("exec", page, "-c", name, "--", "readlink", "/proc/self/ns/pid") for name in ("nginx", "shell")}
     assert len(namespaces) == 1

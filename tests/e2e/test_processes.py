@@ -65,6 +65,7 @@ def test_what_came_by_exec_is_marked(polong: Client) -> None:
         polong.delete("marked")
 
 
+@pytest.mark.behaviour("pid-stop/leftovers")
 def test_what_a_container_leaves_behind_dies_with_its_main_process(polong: Client) -> None:
     """Shared namespace: the kernel does not do it, the node must; the sibling does not notice."""
     script = "(sleep 4242 &) ; (sleep 4242 &) ; sleep 2; exit 0"
@@ -86,6 +87,7 @@ def test_what_a_container_leaves_behind_dies_with_its_main_process(polong: Clien
         polong.delete("leftover")
 
 
+@pytest.mark.behaviour("pid-pause/reaps", "pid-pause/parents")
 def test_orphans_are_reaped_by_pause(polong: Client) -> None:
     polong.apply(pod("orphans", busybox("app", "sleep 1000"), shareProcessNamespace=True))
     try:
@@ -99,6 +101,7 @@ def test_orphans_are_reaped_by_pause(polong: Client) -> None:
         polong.delete("orphans")
 
 
+@pytest.mark.behaviour("pid-pause/term-kills-pod", "pid-kubelet/sandbox-changed")
 def test_a_term_to_pid_1_makes_the_sandbox_anew(polong: Client) -> None:
     """The kernel kills everybody in the namespace; the kubelet starts the containers again at once, in a new sandbox."""
     polong.apply(pod("anew", busybox("one", "sleep 1000"), busybox("two", "sleep 1000"), shareProcessNamespace=True))
@@ -164,6 +167,7 @@ def test_rights_are_those_that_the_kernel_has(polong: Client) -> None:
         polong.delete("rights")
 
 
+@pytest.mark.behaviour("pid-api/modes")
 def test_in_the_nodes_own_namespace_pids_are_host_pids(polong: Client) -> None:
     polong.apply(pod("hostpids", busybox("app", "sleep 1000 & exec sleep 1001"), hostPID=True))
     try:
@@ -179,6 +183,7 @@ def test_in_the_nodes_own_namespace_pids_are_host_pids(polong: Client) -> None:
         polong.delete("hostpids")
 
 
+@pytest.mark.behaviour("pid-stop/siblings")
 def test_signal_reaches_the_main_process_and_no_other(polong: Client) -> None:
     """The page's `kill -HUP`, from outside: the master keeps its PID, the worker is another one."""
     polong.apply(pod("hup", nginx(), busybox("shell", "sleep 1000"), shareProcessNamespace=True))
@@ -232,6 +237,7 @@ def test_the_same_pid_in_isolated_containers_needs_a_name(polong: Client) -> Non
         polong.delete("alone")
 
 
+@pytest.mark.behaviour("pid-stop/new-pid", "pid-stop/siblings")
 def test_one_container_restarts_in_place(polong: Client) -> None:
     polong.apply(pod("again", busybox("app", "sleep 1000"), busybox("peer", "sleep 1000"), shareProcessNamespace=True))
     try:

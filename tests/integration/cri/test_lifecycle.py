@@ -38,6 +38,7 @@ async def test_completed_error_and_log(node: Any) -> None:
 
 
 @pytest.mark.parametrize(("mode", "code"), [(v1.POD, 143), (v1.CONTAINER, 137)])
+@pytest.mark.behaviour("pid-stop/default-signals")
 async def test_a_plain_sleep_dies_of_term_only_where_it_is_not_pid_one(node: Any, mode: int, code: int) -> None:
     sandbox = await node.run(pid=mode)
     container = await node.started(sandbox, "sleep", "1000")
@@ -55,6 +56,7 @@ async def test_what_ignores_term_is_killed_after_its_grace(node: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", [v1.POD, v1.NODE])
+@pytest.mark.behaviour("pid-stop/leftovers")
 async def test_leftovers_are_gone_before_the_exit_is_told(node: Any, mode: int) -> None:
     sandbox = await node.run(pid=mode)
     sibling = await node.started(sandbox, "sleep", "1000")
@@ -72,6 +74,7 @@ async def test_leftovers_are_gone_before_the_exit_is_told(node: Any, mode: int) 
     await events.aclose()
 
 
+@pytest.mark.behaviour("pid-pause/reaps")
 async def test_orphans_are_adopted_and_reaped_by_pause(node: Any) -> None:
     sandbox = await node.run()
     container = await node.started(sandbox, "sh", "-c", "(sleep 0.3 & sleep 0.3 &); exec sleep 1000")
@@ -82,6 +85,7 @@ async def test_orphans_are_adopted_and_reaped_by_pause(node: Any) -> None:
     assert " Z" not in await node.output(container, "ps", "-o", "stat,args")
 
 
+@pytest.mark.behaviour("pid-pause/signals")
 async def test_hup_to_pid_one_harms_nothing(node: Any) -> None:
     sandbox = await node.run()
     container = await node.started(sandbox, "sleep", "1000")
@@ -102,6 +106,7 @@ async def test_pause_that_is_killed_takes_a_shared_pod_along(node: Any) -> None:
         await node.create(sandbox, "sleep", "1")
 
 
+@pytest.mark.behaviour("pid-pause/signals", "pid-pause/term-kills-pod")
 async def test_term_from_inside_ends_the_sandbox(node: Any) -> None:
     sandbox = await node.run()
     container = await node.started(sandbox, "sleep", "1000")

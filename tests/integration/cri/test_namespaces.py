@@ -18,6 +18,7 @@ def ns(pid: int, kind: str = "pid") -> str:
     return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
 
 
+@pytest.mark.behaviour("pid-cri/pod")
 async def test_shared(node: Any) -> None:
     sandbox = await node.run(pid=v1.POD)
     one, two = await node.started(sandbox, "sleep", "1000"), await node.started(sandbox, "sleep", "2000")
@@ -34,6 +35,7 @@ async def test_shared(node: Any) -> None:
     assert "worker" in file
 
 
+@pytest.mark.behaviour("pid-cri/critest")
 async def test_isolated(node: Any) -> None:
     sandbox = await node.run(pid=v1.CONTAINER)
     one, two = await node.started(sandbox, "sleep", "1000"), await node.started(sandbox, "sleep", "2000")
@@ -42,6 +44,7 @@ async def test_isolated(node: Any) -> None:
     assert "sleep 2000" not in await node.output(one, "ps", "-o", "pid,args")
 
 
+@pytest.mark.behaviour("pid-cri/critest")
 async def test_host(node: Any) -> None:
     sandbox = await node.run(pid=v1.NODE)
     container = await node.started(sandbox, "sleep", "1000")
@@ -50,6 +53,7 @@ async def test_host(node: Any) -> None:
     assert ns(node.pid(container), "ipc") != ns(HOST, "ipc")
 
 
+@pytest.mark.behaviour("pid-cri/target")
 async def test_target(node: Any) -> None:
     sandbox = await node.run(pid=v1.CONTAINER)
     app = await node.started(sandbox, "sleep", "1000")

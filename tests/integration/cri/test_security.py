@@ -166,6 +166,7 @@ async def check_oom(node: Any) -> None:
     assert (await node.stop(killed, 0)).reason == "Error"
 
 
+@pytest.mark.behaviour("pid-stop/oom")
 async def test_out_of_memory_in_a_shared_pod(node: Any) -> None:
     await check_oom(node)
 

@@ -72,6 +72,7 @@ def living(node: Any, container: str) -> list[int]:
     return [pid for pid in node.groups.processes(node.engine.table.containers[container].record.cgroup) if proc.alive(pid)]
 
 
+@pytest.mark.behaviour("pid-stop/exec-joins")
 async def test_a_child_in_the_background_does_not_hold_a_probe_up_and_dies_with_its_container(node: Any) -> None:
     sandbox = await node.run()
     container = await node.started(sandbox, "sleep", "1000")
