@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -20,7 +21,9 @@ from polong.api import (
     nodeauthorizer,
     openapi_v2,
     paths,
+    podeviction,
     podlog,
+    podproxy,
     podstreams,
     processes,
     resourcemetrics,
@@ -106,14 +109,14 @@ class Service:
 
     def streams_body(self, method: str, path: str) -> bool:
         """Whether this request's body is to be handed over as a stream, unbounded."""
-        return administration.streams_body(method, path) or inspection.streams_body(method, path)
+        return administration.streams_body(method, path) or inspection.streams_body(method, path) or podproxy.streams_body(path)
 
     async def handle(self, request: Request) -> Response:
         """The answer; PolongError (see objects/status.py) where there is none."""
         return await self._metrics.measured(request, self._answer)
 
     async def _answer(self, request: Request) -> Response:
-        target = paths.parse(request.path)
+        target = paths.parse(paths.proxied(request.path)[0])
         query = dict(reversed(list(request.query)))
         if target is None or not self._is_resource(target):
             self._authorize(request, request.method.lower(), None)
@@ -175,6 +178,9 @@ class Service:
             self._check_subresource(kind, target, verb)
             if target.subresource == "log":
                 return await podlog.log(await self._pod(target), query, self.require_node(), self._clock, self._tasks)
+            if target.subresource == "proxy":
+                pod = await self._pod(replace(target, name=podproxy.pod_name(target.name)))
+                return await podproxy.handle(request, target.name, pod)
             if target.subresource in podstreams.STREAMS:
                 raise BadRequest("Upgrade request required")
         elif (
@@ -187,6 +193,8 @@ class Service:
             raise status.method_not_allowed()
         form = negotiate.form(request.headers.get("accept", ""), _FORMS.get(verb, negotiate.OBJECT_FORMS))
         call = Call(request, verb, target, kind, query, form, self._store, self._clock, self._node_name, self._admission)
+        if target.subresource in podeviction.SUBRESOURCES and kind.resource == gvk.PODS:
+            return await podeviction.handle(call)
         response = await _VERBS[verb](call)
         if kind.resource == gvk.NAMESPACES and verb == "delete" and not call.dry_run:
             self._lifecycle.end(target.name)

@@ -27,7 +27,8 @@ class Row:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
 
-    def legacy(self) -> Json:
+    def legacy(self, group: str, version: str) -> Json:
+        """As one of the resources of that group and version."""
         row: Json = {
             "name": self.name,
             "singularName": self.singular,
@@ -35,6 +36,8 @@ class Row:
             "kind": self.kind[2],
             "verbs": list(self.verbs),
         }
+        if self.kind[:2] != (group, version):
+            row |= {"group": self.kind[0], "version": self.kind[1]}
         if self.short_names:
             row["shortNames"] = list(self.short_names)
         if self.categories:
@@ -84,7 +87,8 @@ class Discovery:
             rows.append(Row(resource.plural, kind.singular, resource.namespaced, gvk, kind.verbs, kind.short_names, kind.categories))
             for sub in kind.subresources:
                 name = f"{resource.plural}/{sub.name}"
-                rows.append(Row(name, "", resource.namespaced, (group, version, sub.kind), sub.verbs))
+                other = tuple(sub.api_version.split("/")) if sub.api_version else (group, version)
+                rows.append(Row(name, "", resource.namespaced, (other[0], other[1], sub.kind), sub.verbs))
         return rows
 
     def resources(self, group: str, version: str) -> Json | None:
@@ -93,7 +97,12 @@ class Discovery:
         if not rows:
             return None
         name = f"{group}/{version}" if group else version
-        return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": [row.legacy() for row in rows]}
+        return {
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": name,
+            "resources": [row.legacy(group, version) for row in rows],
+        }
 
     def core_versions(self, address: str) -> Json:
         servers = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]

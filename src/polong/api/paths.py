@@ -39,6 +39,14 @@ def parse(path: str) -> Target | None:
     return _resource(group, version, rest)
 
 
+def proxied(path: str) -> tuple[str, str]:
+    """`/api/v1/namespaces/ns/pods/p/proxy` and what follows it, as it was sent; the whole path and nothing for any other."""
+    parts = path.split("/", 8)
+    if len(parts) >= 8 and parts[1:4] == ["api", "v1", "namespaces"] and parts[5] == "pods" and parts[7] == "proxy":
+        return "/".join(parts[:8]), "/" + parts[8] if len(parts) > 8 else ""
+    return path, ""
+
+
 def _resource(group: str, version: str, rest: list[str]) -> Target | None:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and not (len(rest) == 3 and rest[2] in NAMESPACE_SUBRESOURCES):
@@ -58,6 +66,8 @@ def verb(method: str, target: Target, query: Mapping[str, str]) -> str:
         if target.name:
             return "get"
         return "watch" if is_true(query.get("watch", "")) else "list"
+    if method == "OPTIONS" and target.subresource == "proxy":
+        return "get"
     if method == "DELETE":
         return "delete" if target.name else "deletecollection"
     return {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(method, "")

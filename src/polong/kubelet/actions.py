@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from polong.kubelet.decisions import Kill, Start
 from polong.kubelet.downward import Addresses, Allocatable
 from polong.kubelet.environment import Sources, environment
 from polong.kubelet.events import Recorder
+from polong.kubelet.handlers.target import Target
+from polong.kubelet.hooks import Hooks
 from polong.kubelet.host.cgroups import PodCgroups
 from polong.kubelet.images import ImageProblem, Images, LocalImage
 from polong.kubelet.observation import Container, Observation
@@ -35,6 +37,9 @@ _RETRY_CONFIG = 10.0
 SHORTEST_GRACE = 2
 """Seconds between the stop signal and SIGKILL, however much of a longer grace was spent before it."""
 _TAIL_LINES, _TAIL_BYTES = 80, 2_048
+
+Window = Callable[[], AbstractAsyncContextManager[None]]
+"""What is awaited inside may be broken off."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Actions:
         config: KubeletConfig,
         runtime: RuntimeService,
         images: Images,
+        hooks: Hooks,
         files: tuple[Volumes, PodCgroups, Objects],
         recorder: Recorder,
         clock: Clock,
@@ -69,6 +75,7 @@ class Actions:
         self._config = config
         self._runtime = runtime
         self._images = images
+        self._hooks = hooks
         self._volumes, self._cgroups, self._objects = files
         self._recorder = recorder
         self._clock = clock
@@ -118,23 +125,31 @@ class Actions:
             return Outcome(Problem(error.reason, str(error), self._clock.now()), error.retry)
 
     async def start(
-        self, pod: Json, seen: Observation, starts: Sequence[Start], images: Mapping[str, LocalImage | Outcome]
+        self, pod: Json, seen: Observation, starts: Sequence[Start], images: Mapping[str, LocalImage | Outcome], window: Window
     ) -> Mapping[str, Outcome]:
         """Create all side by side, start them in order: that is what can be seen of Kubernetes' one after the other. One is started as
-        soon as it is made and those before it have had their turn."""
+        soon as it is made and those before it have had their turn, their postStart hooks included: only these run inside a `window`."""
         try:
             paths = await self._volumes.set_up(pod)
         except PolongError as error:
             self._recorder.pod(pod, error.reason, str(error), warning=True)
             raise
         turns = [asyncio.Event() for _ in starts]
+        broken: list[str] = []
 
         async def one(index: int, start: Start) -> Outcome:
             try:
                 result = await self._create(pod, seen, start, images.get(start.name), paths)
                 if index > 0:
                     await turns[index - 1].wait()
-                return result if isinstance(result, Outcome) else await self._start(pod, start, result)
+                if isinstance(result, Outcome) or broken:
+                    return result if isinstance(result, Outcome) else Outcome()
+                outcome = await self._start(pod, start, result)
+                return outcome if outcome.problem is not None else await self._post_start(pod, seen, start, result, window)
+            except BaseException:
+                # Broken off, or failed as nothing should: those behind it are not to start.
+                broken.append(start.name)
+                raise
             finally:
                 turns[index].set()
 
@@ -201,6 +216,28 @@ class Actions:
         self._recorder.pod(pod, "Started", f"Started container {start.name}", container=start.name)
         return Outcome()
 
+    async def _post_start(self, pod: Json, seen: Observation, start: Start, container_id: str, window: Window) -> Outcome:
+        """Where the hook fails the container goes, and its policy decides what then."""
+        target = self._target(pod, start.name, container_id, seen)
+        if target is None:
+            return Outcome()
+        async with window():
+            try:
+                await self._hooks.post_start(pod, target)
+            except PolongError as error:
+                await self.kill(pod, [Kill(container_id, start.name, pods.grace_seconds(pod), "FailedPostStartHook")], seen)
+                return Outcome(Problem(error.reason, str(error), self._clock.now()), 0.0)
+        return Outcome()
+
+    def _target(self, pod: Json, name: str, container_id: str, seen: Observation) -> Target | None:
+        """None where the container has no hooks."""
+        container = pods.find_container(pod, name)
+        if container is None or not container.get("lifecycle"):
+            return None
+        sandbox = seen.sandbox()
+        ips = self._node.ips if pods.host_network(pod) or sandbox is None else sandbox.ips
+        return Target(container, container_id, ips[0] if ips else "")
+
     def _failed(self, pod: Json, start: Start, error: Exception, reason: str, retry: float | None = None) -> Outcome:
         reason = getattr(error, "reason", "") or reason
         self._recorder.pod(pod, "Failed", f"Error: {error}", warning=True, container=start.name)
@@ -210,17 +247,19 @@ class Actions:
             retry = _RETRY_CONFIG
         return Outcome(Problem(reason, str(error), self._clock.now(), final), retry)
 
-    async def kill(self, pod: Json, kills: Sequence[Kill]) -> None:
-        """All side by side; each within its grace, of which waiting for its turn takes a part."""
+    async def kill(self, pod: Json, kills: Sequence[Kill], seen: Observation) -> None:
+        """All side by side; each within its grace, of which its preStop hook and waiting for its turn take a part."""
         ended = {each.id: asyncio.Event() for each in kills}
-        await every(self._kill(pod, each, ended) for each in kills)
+        await every(self._kill(pod, each, self._target(pod, each.name, each.id, seen), ended) for each in kills)
 
-    async def _kill(self, pod: Json, kill: Kill, ended: Mapping[str, asyncio.Event]) -> None:
+    async def _kill(self, pod: Json, kill: Kill, target: Target | None, ended: Mapping[str, asyncio.Event]) -> None:
         begun = self._clock.monotonic()
         self._recorder.pod(pod, "Killing", kill.message or f"Stopping container {kill.name}", container=kill.name)
         try:
-            if kill.after and kill.grace > 0:
-                await _turn([ended[each] for each in kill.after if each in ended], kill.grace)
+            if target is not None:
+                await self._hooks.pre_stop(pod, target, kill.grace)
+            if kill.after and (left := kill.grace - (self._clock.monotonic() - begun)) > 0:
+                await _turn([ended[each] for each in kill.after if each in ended], left)
             grace = max(kill.grace - int(self._clock.monotonic() - begun), min(kill.grace, SHORTEST_GRACE))
             with suppress(NotFound):
                 await self._runtime.stop_container(v1.StopContainerRequest(container_id=kill.id, timeout=grace))
@@ -228,6 +267,7 @@ class Actions:
             ended[kill.id].set()
 
     async def remove_container(self, container_id: str) -> None:
+        self._hooks.forget(container_id)
         await self._runtime.remove_container(v1.RemoveContainerRequest(container_id=container_id))
 
     # --- what is left ----------------------------------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ from polong.kubelet.config import KubeletConfig
 from polong.kubelet.downward import Allocatable
 from polong.kubelet.events import Recorder
 from polong.kubelet.gc import Collector
+from polong.kubelet.handlers.exec import Exec
+from polong.kubelet.handlers.http import Http
+from polong.kubelet.hooks import Hooks
 from polong.kubelet.host import facts
 from polong.kubelet.host.cgroups import PodCgroups
 from polong.kubelet.imagegc import ImageCollector
@@ -30,6 +33,7 @@ from polong.kubelet.metrics import NodeMetrics
 from polong.kubelet.node import NodeStatus
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import Api, ImageService, RuntimeService
+from polong.kubelet.probes.prober import Prober
 from polong.kubelet.references import References
 from polong.kubelet.refresh import Refresher
 from polong.kubelet.reload import Reloader
@@ -81,8 +85,12 @@ class Kubelet:
         machine = Machine(found.memory, found.milli_cpu, found.lowest_score)
         resolver = config.dns if config.dns.servers else facts.resolver()
         node = Node(machine, found.ips, resolver, allocatable)
-        actions = Actions(config, runtime, self._images, (volumes, self._cgroups, self._references), self._recorder, self._clock, node)
-        self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips)
+        exec_, http = Exec(runtime), Http()
+        self._prober = Prober(exec_, http, self._recorder, self._clock, found.ips)
+        self._hooks = Hooks(runtime, exec_, http, self._recorder, self._clock)
+        files = (volumes, self._cgroups, self._references)
+        actions = Actions(config, runtime, self._images, self._hooks, files, self._recorder, self._clock, node)
+        self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips, self._prober)
         self._node = NodeStatus(config, found, api, runtime, images, self._recorder, self._clock)
         self._lease = NodeLease(api, config.node_name, self._clock)
         self._image_collector = ImageCollector(config, (runtime, images), self._recorder, self._clock)
@@ -122,6 +130,8 @@ class Kubelet:
     async def aclose(self) -> None:
         """Stop the agent, not the Pods. Idempotent."""
         await self._tasks.aclose()
+        await self._hooks.aclose()
+        await self._prober.aclose()
         await self._refresher.aclose()
         await self._references.aclose()
         await self._images.aclose()

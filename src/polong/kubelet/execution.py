@@ -62,7 +62,7 @@ class Execution:
             for each in kills:
                 self._recall.killed(each)
             async with self._interruption.window():
-                await self._actions.kill(pod, kills)
+                await self._actions.kill(pod, kills, seen)
         await every(self._act(pod, each) for each in stage if not isinstance(each, Start | Kill))
 
     async def _act(self, pod: Json, action: Action) -> None:
@@ -93,7 +93,7 @@ class Execution:
             images = await self._actions.images(pod, starts)
         for each in starts:
             self._recall.starting(pod, seen, each)
-        outcomes = await self._actions.start(pod, seen, starts, images)
+        outcomes = await self._actions.start(pod, seen, starts, images, self._interruption.window)
         for name, outcome in outcomes.items():
             container = pods.find_container(pod, name)
             assert container is not None

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +69,7 @@ class Worker:
         self._over = pods.is_finished(pod)
         self._finished = False
         self._poked = asyncio.Event()
+        self._news = asyncio.Event()
         self._changed = False
         self._failures = 0
         self._last: tuple[Stage, ...] = ()
@@ -135,8 +137,9 @@ class Worker:
         self._poked.set()
 
     def poke(self) -> None:
-        """Something of it changed in the runtime."""
+        """Something of it changed in the runtime, or its probes found something."""
         self._poked.set()
+        self._news.set()
 
     # --- the loop --------------------------------------------------------------------------------------------------------------
 
@@ -205,7 +208,8 @@ class Worker:
                 if isinstance(stage[0], Finish):
                     await self._finish(pod, seen)
                     return None
-                await self._execution.stage(pod, seen, stage)
+                async with self._reporting(pod, decided):
+                    await self._execution.stage(pod, seen, stage)
                 if self._changed:
                     break
 
@@ -247,6 +251,30 @@ class Worker:
         self._status = new
         if not self._vanished:
             self._parts.reports.put(pod, new, urgent=urgent)
+
+    @asynccontextmanager
+    async def _reporting(self, pod: Json, decided: Plan) -> AsyncIterator[None]:
+        """While what is done inside takes long (a pull, a hook, a grace), what is seen meanwhile is reported; nothing is decided by it."""
+        task = self._tasks.start(self._report_meanwhile(pod, decided), "reports")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _report_meanwhile(self, pod: Json, decided: Plan) -> None:
+        self._news.clear()
+        while True:
+            # What is soon over is reported when it is over.
+            await self._parts.clock.sleep(_SHORTEST)
+            await self._news.wait()
+            self._news.clear()
+            try:
+                seen = await self._parts.pleg.observe(self.uid)
+            except PolongError:
+                continue
+            self._learn(pod, seen)
+            self._report(pod, seen, decided)
 
     async def _finish(self, pod: Json, seen: Observation) -> None:
         """The last status stands before the object goes; the object goes last of all, so that a crash finds it again."""

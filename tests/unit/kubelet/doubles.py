@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,6 +75,7 @@ class FakeRuntime:
         self.fail_create: dict[str, Exception] = {}
         self.fail_start: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
+        self.executing: Callable[[v1.ExecSyncRequest], Awaitable[tuple[int, bytes]]] | None = None
         self._ids = itertools.count(1)
         self._listeners: set[asyncio.Queue[v1.ContainerEventResponse]] = set()
 
@@ -269,7 +270,11 @@ class FakeRuntime:
     # Streams
 
     async def exec_sync(self, request: v1.ExecSyncRequest) -> v1.ExecSyncResponse:
-        raise NotImplementedError
+        self.calls.append(("exec_sync", self.containers[request.container_id].metadata.name, tuple(request.cmd), request.timeout))
+        if self.containers[request.container_id].state != v1.CONTAINER_RUNNING:
+            raise FailedPrecondition("container is not running")
+        code, output = await self.executing(request) if self.executing is not None else (0, b"")
+        return v1.ExecSyncResponse(exit_code=code, stdout=output)
 
     async def exec(self, request: v1.ExecRequest, stdio: Stdio) -> int:
         self.calls.append(("exec", request.container_id, tuple(request.cmd), request.tty))

@@ -27,12 +27,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Subresource:
-    """`kind` as discovery names it; `stored` ones change a part of the object itself and take get, update, patch."""
+    """`kind` as discovery names it, of the resource's own group and version unless `api_version` says otherwise.
+
+    `stored` ones change a part of the object itself and take get, update, patch."""
 
     name: str
     kind: str
     verbs: tuple[str, ...]
-    api_version: str = "v1"
+    api_version: str = ""
     stored: bool = False
 
 

@@ -17,7 +17,7 @@ Json = dict[str, Any]
 MIRROR = "kubernetes.io/config.mirror"
 
 _PATH = "spec.ephemeralContainers"
-_KEPT_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+KEPT_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 # Everything else of a container makes no sense for one that is neither restarted, probed nor counted.
 _ALLOWED = frozenset(
     {
@@ -34,7 +34,7 @@ def keep_the_rest(new: Json, old: Json) -> None:
     new["spec"].pop("ephemeralContainers", None)
     if added:
         new["spec"]["ephemeralContainers"] = added
-    for name in _KEPT_METADATA:
+    for name in KEPT_METADATA:
         new["metadata"].pop(name, None)
         if name in old["metadata"]:
             new["metadata"][name] = old["metadata"][name]

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polong.api.resources import metadata, pod_defaults, pod_ephemeral, pod_updates, pod_validation, pods_unsupported
+from polong.api.resources import metadata, pod_defaults, pod_ephemeral, pod_resize, pod_updates, pod_validation, pods_unsupported
 from polong.api.resources.kind import STATUS, Context, Kind, Subresource
 from polong.api.tables import pods as columns
 from polong.kit.errors import Cause
@@ -30,10 +30,14 @@ class Pods(Kind):
     columns = columns.COLUMNS
     subresources = (
         Subresource("attach", "PodAttachOptions", _STREAM),
+        Subresource("binding", "Binding", ("create",)),
         Subresource("ephemeralcontainers", "Pod", STATUS, stored=True),
+        Subresource("eviction", "Eviction", ("create",), api_version="policy/v1"),
         Subresource("exec", "PodExecOptions", _STREAM),
         Subresource("log", "Pod", ("get",)),
         Subresource("portforward", "PodPortForwardOptions", _STREAM),
+        Subresource("proxy", "PodProxyOptions", ("create", "delete", "get", "patch", "update")),
+        Subresource("resize", "Pod", STATUS, stored=True),
         Subresource("status", "Pod", STATUS, stored=True),
     )
     answers_deleted = True
@@ -89,10 +93,15 @@ class Pods(Kind):
             new.setdefault("status", {})["qosClass"] = old["status"]["qosClass"]
         if subresource == "ephemeralcontainers":
             pod_ephemeral.keep_the_rest(new, old)
+        if subresource == "resize":
+            pod_resize.keep_the_rest(new, old)
 
     def validate_update(self, new: Json, old: Json, subresource: str) -> Sequence[Cause]:
         if subresource == "ephemeralcontainers":
             return [*self.validate(new), *pod_ephemeral.validate_update(new, old)]
+        if subresource == "resize":
+            refused = list(pod_resize.validate_update(new, old))
+            return refused or self.validate(new)
         return list(pod_updates.validate(new["spec"], old["spec"])) if not subresource else ()
 
     def grace_seconds(self, obj: Json, asked: int | None) -> int:
