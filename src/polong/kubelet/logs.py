@@ -154,7 +154,7 @@ class Formatter:
                 return b""
         data = record.text if record.partial else record.text + b"\n"
         if self._options.timestamps and record.stream not in self._begun:
-            data = record.time + b" " + data
+            data = _shown(record.time) + b" " + data
         if record.partial:
             self._begun.add(record.stream)
         else:
@@ -163,6 +163,11 @@ class Formatter:
             data = data[: self._left]
             self._left -= len(data)
         return data
+
+
+def _shown(time: bytes) -> bytes:
+    """UTC as Kubernetes writes it; conmon writes an offset."""
+    return time[:-6] + b"Z" if time.endswith(b"+00:00") else time
 
 
 async def read(
