@@ -65,6 +65,25 @@ def test_what_came_by_exec_is_marked(polong: Client) -> None:
         polong.delete("marked")
 
 
+def test_probes_and_hooks_are_told_apart_from_somebodys_exec(polong: Client) -> None:
+    probe = {"exec": {"command": ["sh", "-c", "exec sleep 61"]}, "timeoutSeconds": 100}
+    hook = {"preStop": {"exec": {"command": ["sleep", "62"]}}}
+    app = busybox("app", "trap '' TERM; while :; do sleep 1; done", livenessProbe=probe, lifecycle=hook)
+    polong.apply(pod("roles", app, shareProcessNamespace=True, terminationGracePeriodSeconds=30))
+
+    def roles() -> dict[str, str]:
+        return {each["words"]: each["role"] for each in listed(polong, "roles")}
+
+    try:
+        polong.ready("roles")
+        eventually(lambda: roles().get("sleep 61") == "probe", "the probe runs")
+        assert "sleep 61  (probe)" in polong("ps", "roles")
+        polong("delete", "pod", "roles", "--grace-period=20", "--wait=false")
+        eventually(lambda: roles().get("sleep 62") == "hook", "the hook runs")
+    finally:
+        polong.delete("roles")
+
+
 @pytest.mark.behaviour("pid-stop/leftovers")
 def test_what_a_container_leaves_behind_dies_with_its_main_process(polong: Client) -> None:
     """Shared namespace: the kernel does not do it, the node must; the sibling does not notice."""

@@ -29,7 +29,7 @@ _NAMED: Json = {"type": "object", "properties": {"name": _TEXT, "namespace": _TE
 _PROCESS: Json = {
     "container": _said(_TEXT, "Empty for /pause, which belongs to the Pod itself."),
     "containerID": _TEXT,
-    "role": {**_said(_TEXT, "How it came to be here."), "enum": ["pause", "main", "child", "exec", "orphan"]},
+    "role": {**_said(_TEXT, "How it came to be here."), "enum": ["pause", "main", "child", "exec", "probe", "hook", "orphan"]},
     "pid": _said(_NUMBER, "As its own PID namespace counts."),
     "hostPID": _NUMBER,
     "parentPID": _said(_NUMBER, "0 where the parent is not of the Pod, or in another PID namespace."),
@@ -46,7 +46,7 @@ _PROCESS: Json = {
     "threads": _NUMBER,
     "name": _TEXT,
     "command": _TEXTS,
-    "executed": _said(_FLAG, "Came by exec."),
+    "executed": _said(_FLAG, "Came by exec: somebody's, a probe's or a lifecycle hook's (see role)."),
     "orphan": _said(_FLAG, "Its parent ended, and who reaps orphans took it."),
     "zombie": _said(_FLAG, "Ended, and its parent has not asked for it."),
     "cgroup": _said(_TEXT, "Only with full=true, as all that follow."),

@@ -36,8 +36,8 @@ class Node(Protocol):
         threads, name, command, startTime, startTicks, executed, orphan, zombie}
 
         and with `full` also {cgroup, pids, groups, capabilities, noNewPrivileges, seccomp, dumpable, userNamespace, pssBytes, swapBytes,
-        openFiles}; `vanished` holds {container, hostPID} of those that ended while they were read. `role` is pause, main, child, exec or
-        orphan; hostPID and startTicks together name a process for ever.
+        openFiles}; `vanished` holds {container, hostPID} of those that ended while they were read. `role` is pause, main, child, exec,
+        probe, hook or orphan; hostPID and startTicks together name a process for ever.
 
         `container` is "" for the sandbox's /pause; `pid` is the PID inside the Pod's or container's namespace; `parentHostPID` 0 where the
         parent is not of the Pod; `pidNamespace` groups processes into trees; `user` is the name in that container's /etc/passwd or "";

@@ -154,7 +154,8 @@ def capabilities(names: object) -> str:
 def command(item: Json) -> str:
     words = item.get("command") or []
     text = " ".join(cell(word) for word in words) if words else f"[{cell(item.get('name', ''))}]"
-    marks = [mark for mark, key in (("exec", "executed"), ("orphan", "orphan"), ("zombie", "zombie")) if item.get(key)]
+    by_exec = item["role"] if item.get("role") in ("probe", "hook") else "exec"
+    marks = [mark for mark, key in ((by_exec, "executed"), ("orphan", "orphan"), ("zombie", "zombie")) if item.get(key)]
     return f"{text}  ({', '.join(marks)})" if marks else text
 
 

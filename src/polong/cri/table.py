@@ -57,7 +57,8 @@ class Sandbox:
 
 
 class Container:
-    """`over` is set once its exit is recorded. `changing` orders create, start, update and remove; a stop waits beside a start."""
+    """`over` is set once its exit is recorded. `changing` orders create, start, update and remove; a stop waits beside a start.
+    `execs` are the commands of ExecSync that run now, by host PID."""
 
     def __init__(self, record: ContainerRecord, config: v1.ContainerConfig) -> None:
         self.record = record
@@ -67,6 +68,7 @@ class Container:
         self.changing = asyncio.Lock()
         self.over = asyncio.Event()
         self.start_error = ""
+        self.execs: dict[int, list[str]] = {}
         if record.finished_at:
             self.over.set()
 

@@ -41,7 +41,8 @@ class Containers(Protocol):
 
     async def container_status(self, request: v1.ContainerStatusRequest) -> v1.ContainerStatusResponse:
         """With `verbose`, `info["info"]` is a JSON object with `pid` (host PID of the main process), `sandboxID`, `runtimeSpec` (as crictl
-        inspect shows for containerd): `runtimeSpec.linux.cgroupsPath` names the container's cgroup."""
+        inspect shows for containerd): `runtimeSpec.linux.cgroupsPath` names the container's cgroup; `execs` are the commands of ExecSync
+        that run now, {pid, command}: Polong's own, other runtimes leave it out."""
         ...
 
     async def update_container_resources(self, request: v1.UpdateContainerResourcesRequest) -> v1.UpdateContainerResourcesResponse: ...

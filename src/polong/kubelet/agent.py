@@ -96,7 +96,9 @@ class Kubelet:
         self._image_collector = ImageCollector(config, (runtime, images), self._recorder, self._clock)
         self._logs = LogRotation(config, runtime, self._clock)
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
-        processes = PodProcesses(runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent, clock=self._clock)
+        processes = PodProcesses(
+            runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent, clock=self._clock, commands=exec_.commands
+        )
         self._refresher = Refresher(volumes, Reloader(processes, self._recorder, self._clock), self._recorder, self._clock)
         self.metrics = NodeMetrics(config.node_name, runtime, processes, self._recorder)
         self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes)

@@ -45,10 +45,12 @@ def test_isolated_pods_have_one_tree_a_container() -> None:
 def test_marks() -> None:
     items = [
         process(5, 5, 0, "c", "sleep", "9", executed=True),
+        process(3, 3, 0, "c", "check", executed=True, role="probe"),
         process(6, 6, 0, "c", "daemon", orphan=True),
         process(7, 7, 0, "c", name="gone", zombie=True, orphan=True, state="Z"),
     ]
     assert [line.split("8K    ")[1] for line in render(items, headers=False)] == [
+        "check  (probe)",
         "sleep 9  (exec)",
         "daemon  (orphan)",
         "[gone]  (orphan, zombie)",

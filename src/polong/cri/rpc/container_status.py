@@ -1,4 +1,5 @@
-"""ContainerStatus. `verbose` adds a JSON object with `pid` (host PID of the main process), `sandboxID` and `runtimeSpec`."""
+"""ContainerStatus. `verbose` adds a JSON object: `pid` (host PID of the main process), `sandboxID`, `runtimeSpec`, `execs` (what runs by
+ExecSync now)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ async def container_status(engine: Engine, request: v1.ContainerStatusRequest) -
             "sandboxID": record.sandbox_id,
             "pid": 0 if container.over.is_set() else record.pid,
             "runtimeHandler": record.handler,
+            "execs": [{"pid": pid, "command": command} for pid, command in container.execs.items()],
             "runtimeSpec": engine.runtime_config(engine.settings.container_dir(container.id)),
         }
         response.info["info"] = json.dumps(info)

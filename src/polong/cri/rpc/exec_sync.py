@@ -27,6 +27,7 @@ async def exec_sync(engine: Engine, request: v1.ExecSyncRequest, passed: Sequenc
     try:
         async with asyncio.timeout(limit):
             process = await processes.start(engine, container, list(request.cmd), terminal=False, stdin=False, passed=passed)
+            container.execs[process.pid] = list(request.cmd)
             out = readers.start(streaming.collect(process.stdout, _MOST_BYTES), "stdout")
             err = readers.start(streaming.collect(process.stderr, _MOST_BYTES), "stderr") if process.stderr is not None else None
             code = await process.wait()
@@ -42,4 +43,5 @@ async def exec_sync(engine: Engine, request: v1.ExecSyncRequest, passed: Sequenc
     finally:
         await readers.aclose()
         if process is not None:
+            container.execs.pop(process.pid, None)
             await process.aclose()

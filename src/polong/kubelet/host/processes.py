@@ -25,12 +25,14 @@ _LOOKS = 4
 
 @dataclass(frozen=True)
 class Group:
-    """A container, or the sandbox (`container` is "" then): its cgroup and the host PID of its main process (0: unknown)."""
+    """A container, or the sandbox (`container` is "" then): its cgroup and the host PID of its main process (0: unknown). `roles` says
+    of processes that came by exec, by host PID, that they are the node's own: probe or hook."""
 
     container: str
     id: str
     cgroup: str
     pid: int
+    roles: Mapping[int, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Told:
-    """A process and its place in the Pod. `role`: pause, main, exec, orphan, child; a zombie keeps its role."""
+    """A process and its place in the Pod. `role`: pause, main, exec, probe, hook, orphan, child; a zombie keeps its role."""
 
     found: Found
     role: str
@@ -85,8 +87,8 @@ class Told:
 
 
 def classify(found: Sequence[Found]) -> list[Told]:
-    """exec: its parent is no process of the Pod. orphan: its parent is gone, and whoever reaps orphans there took it: /pause, or (in
-    the node's PID namespace) the supervisor that also holds the main process."""
+    """exec: its parent is no process of the Pod; probe and hook: such a one that the node itself started. orphan: its parent is gone, and
+    whoever reaps orphans there took it: /pause, or (in the node's PID namespace) the supervisor that also holds the main process."""
     by_pid = {each.stat.pid: each for each in found}
     pauses = {each.stat.pid for each in found if not each.group.container}
     supervisors = {
@@ -107,7 +109,8 @@ def _tell(each: Found, by_pid: Mapping[int, Found], pauses: set[int], supervisor
     elif parent is not None:
         role = "child"
     else:
-        role = "orphan" if stat.ppid and stat.ppid == supervisors.get(each.group.id) else "exec"
+        adopted = stat.ppid and stat.ppid == supervisors.get(each.group.id)
+        role = "orphan" if adopted else each.group.roles.get(stat.pid, "exec")
     return Told(each, role, parent, stat.state in "ZX")
 
 

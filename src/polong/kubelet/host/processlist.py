@@ -64,7 +64,7 @@ class Items:
             "threads": stat.threads,
             "name": _text(stat.comm),
             "command": [_text(each) for each in found.command],
-            "executed": told.role == "exec",
+            "executed": told.role in ("exec", "probe", "hook"),
             "orphan": told.role == "orphan",
             "zombie": told.zombie,
         }

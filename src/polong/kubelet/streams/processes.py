@@ -11,6 +11,7 @@ from polong.criapi.wire import v1
 from polong.kit.clock import Clock, SystemClock
 from polong.kit.errors import FailedPrecondition, Internal, NotFound, Unavailable
 from polong.kubelet.events import Recorder
+from polong.kubelet.handlers.exec import Commands
 from polong.kubelet.host import signals
 from polong.kubelet.host.owners import Owners, Sighting, pod_of
 from polong.kubelet.host.processes import Group, Reader
@@ -41,6 +42,7 @@ class PodProcesses:
         reader: Reader | None = None,
         owners: Owners | None = None,
         clock: Clock | None = None,
+        commands: Commands | None = None,
     ) -> None:
         self._runtime = runtime
         self._pleg = pleg
@@ -49,6 +51,7 @@ class PodProcesses:
         self._parent = cgroup_parent
         self._reader = reader or Reader()
         self._clock = clock or SystemClock()
+        self._commands = commands
         self._owners = owners or Owners(self._reader.root)
 
     async def listing(self, pod: Json, *, full: bool = False) -> Json:
@@ -78,7 +81,7 @@ class PodProcesses:
                 status = await self._runtime.container_status(v1.ContainerStatusRequest(container_id=each.id, verbose=True))
             except NotFound:
                 continue
-            groups.append(group(each.name, each.id, status.info.get("info", "")))
+            groups.append(group(each.name, each.id, status.info.get("info", ""), self._commands))
         return groups
 
     async def signal(self, pod: Json, options: SignalOptions, user: str = "") -> Json:
@@ -170,12 +173,14 @@ class PodProcesses:
         return place
 
 
-def group(container: str, identity: str, info: str) -> Group:
-    """From the verbose info of CRI: a JSON object with `pid` and `runtimeSpec`."""
+def group(container: str, identity: str, info: str, commands: Commands | None = None) -> Group:
+    """From the verbose info of CRI: a JSON object with `pid`, `runtimeSpec` and `execs`; `commands` says whose the last are."""
     try:
         known = json.loads(info) if info else {}
         spec = known.get("runtimeSpec") or {}
         cgroup = (spec.get("linux") or {}).get("cgroupsPath") or ""
-        return Group(container, identity, cgroup, int(known.get("pid") or 0))
-    except (ValueError, AttributeError, TypeError) as error:
+        execs = {int(each["pid"]): each["command"] for each in known.get("execs") or ()} if commands is not None else {}
+        roles = {pid: role for pid, command in execs.items() if commands is not None and (role := commands.role(identity, command))}
+        return Group(container, identity, cgroup, int(known.get("pid") or 0), roles)
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise Internal(f"the runtime's information about {container or 'the sandbox'} cannot be understood: {error}") from error

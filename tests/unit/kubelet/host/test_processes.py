@@ -87,6 +87,15 @@ def test_roles_in_a_shared_pod(proc: Proc) -> None:
     }
 
 
+def test_what_the_node_itself_started_is_told_apart(proc: Proc) -> None:
+    """The number alone does not make a probe of a child, nor of an orphan."""
+    shell = Group(SHELL.container, SHELL.id, SHELL.cgroup, SHELL.pid, {31: "probe", 32: "hook", 33: "probe"})
+    told = roles(proc, PAUSE, NGINX, shell)
+    assert (told[31], told[32], told[33]) == ("probe", "child", "orphan")
+    by_pid = {each["pid"]: each for each in process_list(pod(), [PAUSE, NGINX, shell], proc.reader())["items"]}
+    assert by_pid[14]["executed"]
+
+
 def test_the_list(proc: Proc) -> None:
     listed = process_list(pod(), [PAUSE, NGINX, SHELL], proc.reader())
     assert (listed["kind"], listed["apiVersion"]) == ("ProcessList", "polong.dev/v1alpha1")
