@@ -85,7 +85,8 @@ def _everything(source: Json, objects: Mapping[Reference, Json | None]) -> dict[
     for name, kind in (("configMapRef", CONFIG_MAP), ("secretRef", SECRET)):
         if reference := source.get(name):
             found = _object(kind, reference, objects)
-            return {} if found is None else {f"{prefix}{key}": value for key, value in _values(kind, found).items()}
+            data = (found or {}).get("data") or {}
+            return {f"{prefix}{key}": _text(kind, found or {}, key) for key in sorted(data)}
     raise Invalid(f"unsupported source of environment variables: {', '.join(source)}", reason=_REASON)
 
 
@@ -93,9 +94,9 @@ def _key(pod: Json, kind: str, reference: Json, objects: Mapping[Reference, Json
     found = _object(kind, reference, objects)
     if found is None:
         return None
-    values, key = _values(kind, found), reference["key"]
-    if key in values:
-        return values[key]
+    key = reference["key"]
+    if key in (found.get("data") or {}):
+        return _text(kind, found, key)
     if reference.get("optional"):
         return None
     raise Invalid(f"couldn't find key {key} in {kind} {pods.namespace(pod)}/{reference['name']}", reason=_REASON)
@@ -109,10 +110,10 @@ def _object(kind: str, reference: Json, objects: Mapping[Reference, Json | None]
     return found
 
 
-def _values(kind: str, found: Json) -> Mapping[str, str]:
-    """In the order of the keys. Only text: binaryData of a ConfigMap is for volumes."""
-    data = found.get("data") or {}
-    return {key: _plain(found, key, data[key]) if kind == SECRET else str(data[key]) for key in sorted(data)}
+def _text(kind: str, found: Json, key: str) -> str:
+    """Only `data`: binaryData of a ConfigMap is for volumes."""
+    value = found["data"][key]
+    return _plain(found, key, value) if kind == SECRET else str(value)
 
 
 def _plain(secret: Json, key: str, encoded: str) -> str:
