@@ -13,7 +13,6 @@ import msgspec
 from polong import __version__
 from polong.api import (
     administration,
-    auth,
     discovery,
     inspection,
     metrics,
@@ -30,6 +29,9 @@ from polong.api import (
     status,
 )
 from polong.api.admission import plugins
+from polong.api.authorization import defaults
+from polong.api.authorization.authorizer import Authorizer, attributes, refusal
+from polong.api.authorization.rbac import Rbac
 from polong.api.namespace_lifecycle import Lifecycle
 from polong.api.negotiate import Form
 from polong.api.objectstore import ObjectStore
@@ -37,6 +39,7 @@ from polong.api.openapi import OpenApi
 from polong.api.paths import Target
 from polong.api.ports import Images, Inspector, Metrics, Node, ResourceMetrics
 from polong.api.resources.kind import Kind
+from polong.api.resources.rbac import ClusterRoles
 from polong.api.resources.registry import Registry
 from polong.api.service import Request, Response
 from polong.api.verbs.call import Call
@@ -47,7 +50,7 @@ from polong.api.verbs.list import list_
 from polong.api.verbs.patch import patch
 from polong.api.verbs.update import update
 from polong.api.verbs.watch import watch
-from polong.kit.clock import Clock, SystemClock
+from polong.kit.clock import Clock, SystemClock, rfc3339
 from polong.kit.errors import BadRequest, Unavailable, Unsupported
 from polong.kit.tasks import Tasks
 from polong.objects import gvk, podreferences
@@ -70,6 +73,9 @@ _VERBS: Mapping[str, Callable[[Call], Awaitable[Response]]] = {
 }
 _FORMS = {"list": negotiate.LIST_FORMS, "watch": negotiate.WATCH_FORMS, "deletecollection": negotiate.LIST_FORMS}
 _OWN = frozenset({"pods", processes.HOST, *administration.RESOURCES})
+_READS = frozenset({"get", "list", "watch"})
+# A GET that runs commands, or reads what lies in a container, is no read.
+_ALWAYS_CREATE = podstreams.STREAMS | {"files"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
@@ -88,7 +94,8 @@ class Service:
         self._clock = clock or SystemClock()
         self._registry = Registry(node_name)
         self._store = ObjectStore(storage)
-        self._admission = plugins.chain()
+        self._authorizer = Authorizer(Rbac(self._store), node_name)
+        self._admission = plugins.chain(self._authorizer)
         self._lifecycle = Lifecycle(self._store, self._registry, self._clock)
         self._discovery = discovery.Discovery(self._registry)
         self._openapi = OpenApi(self._registry, version()["gitVersion"])
@@ -97,6 +104,8 @@ class Service:
 
     async def start(self) -> None:
         await self._lifecycle.start()
+        await defaults.ensure(self._store, rfc3339(self._clock.now()))
+        await self._authorizer.rbac.aggregate()
 
     async def aclose(self) -> None:
         await self._lifecycle.aclose()
@@ -119,12 +128,12 @@ class Service:
         target = paths.parse(paths.proxied(request.path)[0])
         query = dict(reversed(list(request.query)))
         if target is None or not self._is_resource(target):
-            self._authorize(request, request.method.lower(), None)
+            await self._authorize(request, request.method.lower(), None)
             if request.path == metrics.PATH and request.method == "GET":
                 return await self._measurements()
             return self._fixed(request)
         verb = paths.verb(request.method, target, query)
-        self._authorize(request, verb or request.method.lower(), target)
+        await self._authorize(request, verb or request.method.lower(), target)
         await self._authorize_reference(request, verb, target)
         if (target.group, target.version) == discovery.POLONG:
             return await self._own(request, target, query)
@@ -137,13 +146,14 @@ class Service:
         target = paths.parse(request.path)
         if target is None or target.resource != "pods" or target.group or target.subresource not in podstreams.STREAMS:
             return None
-        # Both methods are a "create" in RBAC's eyes: a GET that runs commands is no read.
-        self._authorize(request, "create", target)
+        await self._authorize(request, "create", target)
         pod = await self._pod(target)
         return podstreams.stream_target(target.subresource, pod, request.query)
 
-    def _authorize(self, request: Request, verb: str, target: Target | None) -> None:
-        auth.authorize(request.user, auth.Asked(verb, request.path, target, request.query, self._node_name))
+    async def _authorize(self, request: Request, verb: str, target: Target | None) -> None:
+        if target is not None and target.subresource in _ALWAYS_CREATE:
+            verb = "create"
+        await self._authorizer.check(request.user, verb, request.path, target, request.query)
 
     async def _authorize_reference(self, request: Request, verb: str, target: Target) -> None:
         """A node reads a Secret only for a Pod of its own that refers to it."""
@@ -156,8 +166,7 @@ class Service:
             return
         page = await self._store.page(pods_kind, target.namespace)
         if not any(wanted in podreferences.of_pod(pod) for pod in page.items):
-            asked = auth.Asked(verb, request.path, target, request.query, self._node_name)
-            raise auth.forbidden(user, asked, nodeauthorizer.unrelated(user, wanted))
+            raise refusal(user, attributes(verb, request.path, target), nodeauthorizer.unrelated(user, wanted))
 
     def _is_resource(self, target: Target) -> bool:
         return (target.group, target.version) in self._discovery.group_versions
@@ -198,6 +207,8 @@ class Service:
         response = await _VERBS[verb](call)
         if kind.resource == gvk.NAMESPACES and verb == "delete" and not call.dry_run:
             self._lifecycle.end(target.name)
+        if kind.resource == ClusterRoles.resource and verb not in _READS:
+            await self._authorizer.rbac.aggregate()
         return response
 
     def _check_subresource(self, kind: Kind, target: Target, verb: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +35,8 @@ class ObjectStore:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self.writes: Counter[str] = Counter()
+        """How often something was written, by `Kind.storage`: whoever keeps a digest of a kind sees here that it is stale."""
         self._decoded: OrderedDict[tuple[str, int], Json] = OrderedDict()
 
     def prefix(self, kind: Kind, namespace: str = "") -> str:
@@ -65,6 +67,7 @@ class ObjectStore:
     def _written(self, kind: Kind, key: str, stored: Json, revision: int) -> Json:
         stored["metadata"]["resourceVersion"] = str(revision)
         self._remember(key, revision, stored)
+        self.writes[kind.storage] += 1
         return kind.from_storage(stored)
 
     async def find(self, kind: Kind, namespace: str, name: str) -> tuple[Json, int] | None:
@@ -118,6 +121,7 @@ class ObjectStore:
             raise status.modified(kind.resource, metadata["name"]) from None
         except errors.NotFound:
             raise status.not_found(kind.resource, metadata["name"]) from None
+        self.writes[kind.storage] += 1
         return {**obj, "metadata": {**metadata, "resourceVersion": str(revision)}}
 
     def watch(self, kind: Kind, namespace: str, revision: int) -> Watch:

@@ -4,10 +4,14 @@ import re
 
 import pytest
 
-from polong.api import auth, paths
+from polong.api import paths
+from polong.api.authorization.authorizer import Authorizer
+from polong.api.authorization.rbac import Rbac
+from polong.api.objectstore import ObjectStore
 from polong.api.service import MASTERS, User
 from polong.daemon.inprocess import node_user
 from polong.kit.errors import Forbidden, Unauthorized
+from polong.store.memory import MemoryStorage
 
 NODE = node_user("n")
 POD = "/api/v1/namespaces/default/pods"
@@ -15,11 +19,11 @@ OWN = [("fieldSelector", "spec.nodeName=n")]
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
-def ask(user: User | None, method: str, path: str, query: list[tuple[str, str]] | None = None) -> None:
+async def ask(user: User | None, method: str, path: str, query: list[tuple[str, str]] | None = None) -> None:
     target = paths.parse(path)
     query = query or []
     verb = paths.verb(method, target, dict(query)) if target else method.lower()
-    auth.authorize(user, auth.Asked(verb, path, target, query, "n"))
+    await Authorizer(Rbac(ObjectStore(MemoryStorage())), "n").check(user, verb, path, target, query)
 
 
 def test_the_kubelet_is_no_administrator():
@@ -47,8 +51,8 @@ def test_the_kubelet_is_no_administrator():
         ("GET", "/version", None),
     ],
 )
-def test_what_a_kubelet_needs(method: str, path: str, query: list[tuple[str, str]] | None):
-    ask(NODE, method, path, query)
+async def test_what_a_kubelet_needs(method: str, path: str, query: list[tuple[str, str]] | None):
+    await ask(NODE, method, path, query)
 
 
 @pytest.mark.parametrize(
@@ -79,18 +83,18 @@ def test_what_a_kubelet_needs(method: str, path: str, query: list[tuple[str, str
         ("GET", "/openapi/v2", None),
     ],
 )
-def test_and_nothing_else(method: str, path: str, query: list[tuple[str, str]] | None):
+async def test_and_nothing_else(method: str, path: str, query: list[tuple[str, str]] | None):
     with pytest.raises(Forbidden, match='User "system:node:n" cannot'):
-        ask(NODE, method, path, query)
+        await ask(NODE, method, path, query)
 
 
-def test_another_node_may_nothing():
+async def test_another_node_may_nothing():
     with pytest.raises(Forbidden, match=re.escape('in API group "" in the namespace "default": unknown node "m"')):
-        ask(node_user("m"), "GET", f"{POD}/p")
+        await ask(node_user("m"), "GET", f"{POD}/p")
 
 
-def test_the_name_of_a_node_without_its_group_is_a_name_like_any():
+async def test_the_name_of_a_node_without_its_group_is_a_name_like_any():
     with pytest.raises(Forbidden):
-        ask(User("system:node:n", ("system:authenticated",)), "GET", f"{POD}/p")
+        await ask(User("system:node:n", ("system:authenticated",)), "GET", f"{POD}/p")
     with pytest.raises(Unauthorized):
-        ask(None, "GET", f"{POD}/p")
+        await ask(None, "GET", f"{POD}/p")

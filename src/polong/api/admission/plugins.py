@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from polong.api.admission.chain import Chain
 from polong.api.admission.defaulttolerationseconds import DefaultTolerationSeconds
+from polong.api.admission.escalation import Escalation
 from polong.api.admission.namespacelifecycle import NamespaceLifecycle
+from polong.api.authorization.authorizer import Authorizer
 
 
-def chain() -> Chain:
-    return Chain((NamespaceLifecycle(), DefaultTolerationSeconds()))
+def chain(authorizer: Authorizer) -> Chain:
+    return Chain((NamespaceLifecycle(), DefaultTolerationSeconds(), Escalation(authorizer)))

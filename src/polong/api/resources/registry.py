@@ -11,6 +11,7 @@ from polong.api.resources.leases import Leases
 from polong.api.resources.namespaces import Namespaces
 from polong.api.resources.nodes import Nodes
 from polong.api.resources.pods import Pods
+from polong.api.resources.rbac import ClusterRoleBindings, ClusterRoles, RoleBindings, Roles
 from polong.api.resources.secrets import Secrets
 
 
@@ -27,6 +28,10 @@ class Registry:
             Events(),
             EventsV1(),
             Leases(),
+            Roles(),
+            ClusterRoles(),
+            RoleBindings(),
+            ClusterRoleBindings(),
         )
         self._kinds = {(kind.resource.group, kind.resource.version, kind.resource.plural): kind for kind in kinds}
 
