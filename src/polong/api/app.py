@@ -29,10 +29,11 @@ from polong.api import (
     status,
 )
 from polong.api.admission import plugins
+from polong.api.admission.resourcequota import ResourceQuota
 from polong.api.authorization import defaults
 from polong.api.authorization.authorizer import Authorizer, attributes, refusal
 from polong.api.authorization.rbac import Rbac
-from polong.api.namespace_lifecycle import Lifecycle
+from polong.api.controllers.manager import Controllers
 from polong.api.negotiate import Form
 from polong.api.objectstore import ObjectStore
 from polong.api.openapi import OpenApi
@@ -80,10 +81,18 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": 
 
 
 class Service:
-    """`start` before the first request, `aclose` after the last. `node` and `images` may be set later than that."""
+    """`start` before the first request, `aclose` after the last. `node` and `images` may be set later than that. `root_ca` is the PEM by
+    which clients know this API: each namespace holds it."""
 
     def __init__(
-        self, storage: Storage, *, node_name: str, node: Node | None = None, images: Images | None = None, clock: Clock | None = None
+        self,
+        storage: Storage,
+        *,
+        node_name: str,
+        node: Node | None = None,
+        images: Images | None = None,
+        clock: Clock | None = None,
+        root_ca: str = "",
     ) -> None:
         self.node = node
         self.images = images
@@ -95,20 +104,21 @@ class Service:
         self._registry = Registry(node_name)
         self._store = ObjectStore(storage)
         self._authorizer = Authorizer(Rbac(self._store), node_name)
-        self._admission = plugins.chain(self._authorizer)
-        self._lifecycle = Lifecycle(self._store, self._registry, self._clock)
+        quotas = ResourceQuota(self._registry)
+        self._admission = plugins.chain(self._authorizer, quotas)
+        self.controllers = Controllers(self._store, self._registry, self._clock, quotas, root_ca)
         self._discovery = discovery.Discovery(self._registry)
         self._openapi = OpenApi(self._registry, version()["gitVersion"])
         self._metrics = metrics.ApiMetrics(self._is_known, version())
         self._tasks = Tasks("api")
 
     async def start(self) -> None:
-        await self._lifecycle.start()
+        await self.controllers.start()
         await defaults.ensure(self._store, rfc3339(self._clock.now()))
         await self._authorizer.rbac.aggregate()
 
     async def aclose(self) -> None:
-        await self._lifecycle.aclose()
+        await self.controllers.aclose()
         await self._tasks.aclose()
 
     def require_node(self) -> Node:
@@ -205,11 +215,18 @@ class Service:
         if target.subresource in podeviction.SUBRESOURCES and kind.resource == gvk.PODS:
             return await podeviction.handle(call)
         response = await _VERBS[verb](call)
-        if kind.resource == gvk.NAMESPACES and verb == "delete" and not call.dry_run:
-            self._lifecycle.end(target.name)
         if kind.resource == ClusterRoles.resource and verb not in _READS:
             await self._authorizer.rbac.aggregate()
+        if kind.resource == gvk.NAMESPACES and not call.dry_run:
+            await self._namespace(verb, target.name, response)
         return response
+
+    async def _namespace(self, verb: str, name: str, response: Response) -> None:
+        """What must have begun, or be there, before a client hears that its namespace is on its way out, or made."""
+        if verb == "delete":
+            self.controllers.endings.end(name)
+        elif verb == "create" and isinstance(response.body, dict):
+            await self.controllers.contents.ensure(str((response.body.get("metadata") or {}).get("name", "")))
 
     def _check_subresource(self, kind: Kind, target: Target, verb: str) -> None:
         found = next((one for one in kind.subresources if one.name == target.subresource), None)

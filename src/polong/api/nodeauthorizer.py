@@ -25,6 +25,7 @@ _RULES: Mapping[tuple[str, str, str], frozenset[str]] = {
     ("", "nodes", "status"): frozenset({"get", "patch", "update"}),
     ("", "configmaps", ""): frozenset({"get", "list", "watch"}),
     ("", "secrets", ""): frozenset({"get", "list", "watch"}),
+    ("node.k8s.io", "runtimeclasses", ""): frozenset({"get", "list", "watch"}),
     ("", "events", ""): frozenset({"create", "patch", "update"}),
     ("events.k8s.io", "events", ""): frozenset({"create", "patch", "update"}),
     ("coordination.k8s.io", "leases", ""): frozenset({"create", "delete", "get", "patch", "update"}),

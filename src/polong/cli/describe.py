@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from polong.cli import describe_config, describe_other, describe_pod, output, resources
+from polong.cli import describe_account, describe_config, describe_limits, describe_other, describe_pod, output, resources
 from polong.cli.api import Api
 from polong.cli.describe_text import Text, events
 from polong.cli.errors import Failure
@@ -20,7 +20,7 @@ from polong.objects.gvk import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SEC
 
 Json = dict[str, Any]
 
-_WITHOUT_EVENTS = (NAMESPACES.kind, SECRETS.kind)
+_WITHOUT_EVENTS = (NAMESPACES.kind, SECRETS.kind, "ResourceQuota", "LimitRange")
 
 _EXAMPLES = """
 polong describe pod nginx
@@ -83,11 +83,22 @@ async def _text(api: Api, obj: Json) -> Text:
             pods = [pod for pod in on.get("items") or [] if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}]
             return describe_other.node(obj, pods)
         case NAMESPACES.kind:
-            return describe_other.namespace(obj)
+            name = obj["metadata"]["name"]
+            found = [await api.get(f"/api/v1/namespaces/{name}/{plural}") for plural in ("resourcequotas", "limitranges")]
+            return describe_limits.namespace(obj, *(listing.get("items") or [] for listing in found))
         case CONFIG_MAPS.kind:
             return describe_config.config_map(obj)
         case SECRETS.kind:
             return describe_config.secret(obj)
+        case "ResourceQuota":
+            return describe_limits.quota(obj)
+        case "LimitRange":
+            return describe_limits.limit_range(obj)
+        case "PriorityClass":
+            return describe_limits.priority_class(obj)
+        case "ServiceAccount":
+            listed = (await api.get(SECRETS.path(obj["metadata"]["namespace"]))).get("items") or []
+            return describe_account.service_account(obj, {str(secret["metadata"]["name"]) for secret in listed})
         case None:
             raise Failure("the server answered with something that is not an object")
         case _:

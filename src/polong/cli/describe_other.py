@@ -75,16 +75,6 @@ def _system_info(text: Text, info: Json) -> None:
         text.line(1, f"{title}:\t{info.get(key, '')}")
 
 
-def namespace(obj: Json) -> Text:
-    metadata = obj.get("metadata", {})
-    text = Text()
-    text.line(0, f"Name:\t{metadata.get('name', '')}")
-    labels(text, "Labels", metadata.get("labels"))
-    pairs(text, "Annotations", metadata.get("annotations"))
-    text.line(0, f"Status:\t{obj.get('status', {}).get('phase', '')}")
-    return text
-
-
 def anything(obj: Json) -> Text:
     """kubectl's generic describer: metadata first, then every field, titled."""
     metadata = obj.get("metadata", {})

@@ -58,7 +58,7 @@ class Node:
 
     async def _api(self, storage: Storage) -> Service:
         config = self._config
-        service = Service(storage, node_name=config.node_name)
+        service = Service(storage, node_name=config.node_name, root_ca=self._credentials.ca.read_text())
         await service.start()
         self._front.push_async_callback(service.aclose)
         server = Server(service, names=serving_hosts())

@@ -58,6 +58,8 @@ class Node:
     ips: Sequence[str]
     resolver: DnsConfig
     allocatable: Allocatable
+    runtime_handler: Callable[[str], Awaitable[str]]
+    """Of a RuntimeClass by its name; NotFound."""
 
 
 class Actions:
@@ -93,8 +95,9 @@ class Actions:
         dns = containers.dns_config(pod, self._node.resolver)
         config = containers.sandbox_config(pod, attempt, dns=dns, logs=self._config.log_dir, cgroup_parent=cgroup)
         Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
-        handler = pods.spec(pod).get("runtimeClassName") or ""
+        runtime_class = pods.spec(pod).get("runtimeClassName")
         try:
+            handler = await self._node.runtime_handler(runtime_class) if runtime_class else ""
             await self._runtime.run_pod_sandbox(v1.RunPodSandboxRequest(config=config, runtime_handler=handler))
         except PolongError as error:
             self._recorder.pod(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", warning=True)

@@ -84,7 +84,7 @@ class Kubelet:
         volumes = Volumes(config.root_dir, Feeds(self._references, TokenManager(api, self._clock), allocatable, self._clock))
         machine = Machine(found.memory, found.milli_cpu, found.lowest_score)
         resolver = config.dns if config.dns.servers else facts.resolver()
-        node = Node(machine, found.ips, resolver, allocatable)
+        node = Node(machine, found.ips, resolver, allocatable, api.runtime_handler)
         exec_, http = Exec(runtime), Http()
         self._prober = Prober(exec_, http, self._recorder, self._clock, found.ips)
         self._hooks = Hooks(runtime, exec_, http, self._recorder, self._clock)

@@ -10,7 +10,7 @@ from polong.client.watch import ListWatch
 from polong.kit.clock import Clock
 from polong.kit.errors import Unsupported
 from polong.kubelet.ports import Api
-from polong.objects.gvk import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
+from polong.objects.gvk import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS, RUNTIME_CLASSES, SECRETS, SERVICE_ACCOUNTS, Resource
 from polong.objects.podreferences import CONFIG_MAP, SECRET, Reference
 
 Json = dict[str, Any]
@@ -43,6 +43,9 @@ class ApiClient:
 
     async def create_token(self, namespace: str, account: str, request: Json) -> Json:
         return await self._client.create(SERVICE_ACCOUNTS, request, namespace, name=account, subresource="token")
+
+    async def runtime_handler(self, runtime_class: str) -> str:
+        return str((await self._client.get(RUNTIME_CLASSES, runtime_class))["handler"])
 
     async def create_event(self, event: Json) -> Json:
         return await self._client.create(EVENTS, event, event["metadata"]["namespace"])

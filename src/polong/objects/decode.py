@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polong.kit.errors import BadRequest
+from polong.objects import quantity
 from polong.objects.schema import Type, type_of
 
 Json = dict[str, Any]
@@ -145,8 +146,15 @@ class _Walk:
         if form == "int-or-string" and (isinstance(value, str) or _is_integer(value)):
             return value
         if form == "quantity" and (isinstance(value, str) or number):
-            return value if isinstance(value, str) else _number_text(value)
+            return self._quantity(value if isinstance(value, str) else _number_text(value))
         raise self.wrong(_got(value), _where(owner, path), _go_type(kind))
+
+    def _quantity(self, text: str) -> str:
+        """As Kubernetes writes it back."""
+        try:
+            return quantity.canonical(text)
+        except ValueError as error:
+            raise BadRequest(f"{self._what}: {error}") from None
 
     def _base64(self, text: str) -> str:
         """Bytes as JSON has them, in the one form in which they are given back."""

@@ -46,6 +46,7 @@ def milli(text: str | int | float) -> int:
     return math.ceil(parse(text) * 1000)
 
 
+@functools.lru_cache(maxsize=4096)
 def canonical(text: str | int | float) -> str:
     """As Kubernetes writes it back: no fraction, the largest suffix that keeps it exact, in the family that the text used."""
     number = parse(text)

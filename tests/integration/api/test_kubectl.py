@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from .conftest import Api, Kubectl
 
@@ -64,7 +65,7 @@ async def test_the_life_of_a_pod(kubectl: Kubectl, api: Api) -> None:
     assert await kubectl("wait", "pod/nginx", "--for=condition=Ready", "--timeout=10s") == "pod/nginx condition met\n"
     assert await kubectl("wait", "pod/nginx", "--for=jsonpath={.status.phase}=Running", "--timeout=10s") == "pod/nginx condition met\n"
     described = await kubectl("describe", "pod", "nginx")
-    assert "Status:       Running" in described
+    assert re.search(r"^Status: +Running$", described, re.MULTILINE)
     assert "Events:" in described
     assert await kubectl("delete", "pod", "nginx", "--wait=false") == 'pod "nginx" deleted\n'
     assert "Terminating" in await kubectl("get", "pods") or "Running" in await kubectl("get", "pods")

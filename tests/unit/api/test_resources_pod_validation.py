@@ -45,7 +45,7 @@ def context(**fields: Any) -> Json:
 
 def causes(given: Json) -> list[str]:
     made = deepcopy(given)
-    pod_defaults.apply(made, "n1")
+    pod_defaults.apply(made)
     return [f"{cause.field}: {cause.message}" for cause in pod_validation.validate(made, creating=True)]
 
 
@@ -265,7 +265,7 @@ def test_what_is_right_has_no_cause(given: Json) -> None:
 def updated(before: Json, after: Json) -> list[str]:
     both = [deepcopy(before), deepcopy(after)]
     for one in both:
-        pod_defaults.apply(one, "n1")
+        pod_defaults.apply(one)
     return [f"{cause.field}: {cause.message}" for cause in pod_updates.validate(both[1], both[0])]
 
 

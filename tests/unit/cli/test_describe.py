@@ -10,7 +10,7 @@ def test_describe_has_kubectls_sections(api: Api, polong: Run) -> None:
     event(api, "nginx", "Started", "Started container \x1b[2J")
     out = polong("describe", "pod", "nginx").out
     titles = [line.split(":")[0] for line in out.splitlines() if line and not line.startswith(" ") and ":" in line]
-    assert titles[:5] == ["Name", "Namespace", "Priority", "Node", "Labels"]
+    assert titles[:5] == ["Name", "Namespace", "Priority", "Service Account", "Node"]
     for section in ("IPs", "Containers", "Conditions", "Volumes", "QoS Class", "Tolerations", "Events"):
         assert section in titles
     assert "Process Namespace:  shared by all containers, PID 1 is /pause" in out

@@ -474,6 +474,9 @@ class FakeApi:
         self.deleted.append(uid)
         self._tell("DELETED", self.objects.pop(uid))
 
+    async def runtime_handler(self, runtime_class: str) -> str:
+        return f"{runtime_class}-handler"
+
     async def create_event(self, event: Json) -> Json:
         self.events.append(event)
         return event

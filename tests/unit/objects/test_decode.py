@@ -65,7 +65,12 @@ def test_whole_floats_and_quantities() -> None:
         {"spec": {"terminationGracePeriodSeconds": 5.0, "containers": [{"name": "a", "resources": {"limits": {"cpu": 1, "memory": 0.5}}}]}}
     )
     assert obj["spec"]["terminationGracePeriodSeconds"] == 5
-    assert obj["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "1", "memory": "0.5"}
+    assert obj["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "1", "memory": "500m"}
+
+
+def test_what_is_no_quantity() -> None:
+    with pytest.raises(BadRequest, match="cannot be handled as a Pod: quantities must match the regular expression"):
+        decode({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "much"}}}]}})
 
 
 @pytest.mark.parametrize("text", ["", "{", "nope", '{"a": NaN}', "[" * 100000, "\x00"])

@@ -5,9 +5,26 @@ from __future__ import annotations
 from polong.api.admission.chain import Chain
 from polong.api.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from polong.api.admission.escalation import Escalation
+from polong.api.admission.limitranger import LimitRanger
 from polong.api.admission.namespacelifecycle import NamespaceLifecycle
+from polong.api.admission.priority import Priority
+from polong.api.admission.resourcequota import ResourceQuota
+from polong.api.admission.runtimeclass import RuntimeClass
+from polong.api.admission.serviceaccount import ServiceAccount
 from polong.api.authorization.authorizer import Authorizer
 
 
-def chain(authorizer: Authorizer) -> Chain:
-    return Chain((NamespaceLifecycle(), DefaultTolerationSeconds(), Escalation(authorizer)))
+def chain(authorizer: Authorizer, quotas: ResourceQuota) -> Chain:
+    """Quotas come last: they count what all the others have made of an object."""
+    return Chain(
+        (
+            NamespaceLifecycle(),
+            LimitRanger(),
+            ServiceAccount(),
+            Priority(),
+            DefaultTolerationSeconds(),
+            RuntimeClass(),
+            Escalation(authorizer),
+            quotas,
+        )
+    )

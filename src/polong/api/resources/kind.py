@@ -56,6 +56,8 @@ class Kind:
     unconditional_update: ClassVar[bool] = True
     """PUT without resourceVersion is accepted."""
     has_generation: ClassVar[bool] = False
+    generation_of: ClassVar[str] = "spec"
+    """A change of this part makes a new generation."""
     namespace_must_exist: ClassVar[bool] = True
 
     @property
@@ -106,6 +108,10 @@ class Kind:
 
     def validate_update(self, new: Json, old: Json, subresource: str) -> Sequence[Cause]:
         return ()
+
+    def undeletable(self, name: str) -> str:
+        """Why nobody may delete the object of this name; empty where one may."""
+        return ""
 
     def grace_seconds(self, obj: Json, asked: int | None) -> int:
         """How long a deletion waits for somebody (the kubelet) to finish; 0 deletes at once."""

@@ -1,4 +1,4 @@
-"""core/v1 Namespace. Its deletion (contents first) is namespace_lifecycle's work."""
+"""core/v1 Namespace. Its deletion (contents first) is controllers/namespaces.py's work."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ Json = dict[str, Any]
 INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
 UNDELETABLE = frozenset({"default", "kube-public", "kube-system"})
 NAME_LABEL = "kubernetes.io/metadata.name"
+FINALIZER = "kubernetes"
 
 
 class Namespaces(Kind):
@@ -43,14 +44,17 @@ class Namespaces(Kind):
 
     def prepare_create(self, obj: Json, context: Context) -> None:
         finalizers = obj["spec"].setdefault("finalizers", [])
-        if "kubernetes" not in finalizers:
-            finalizers.append("kubernetes")
+        if FINALIZER not in finalizers:
+            finalizers.append(FINALIZER)
         obj["status"] = {"phase": "Active"}
 
     def prepare_update(self, new: Json, old: Json, subresource: str) -> None:
         super().prepare_update(new, old, subresource)
         if subresource != "finalize":
             new["spec"] = {**new.get("spec", {}), "finalizers": old["spec"].get("finalizers", [])}
+
+    def undeletable(self, name: str) -> str:
+        return "this namespace may not be deleted" if name in UNDELETABLE else ""
 
     def validate(self, obj: Json) -> Sequence[Cause]:
         return metadata.validate(obj, self.name_errors, namespaced=False)

@@ -1,18 +1,15 @@
-"""Defaults of a Pod, as a kube-apiserver writes them. Source: pkg/apis/core/v1/defaults.go and the admission plugins of a plain cluster."""
+"""Defaults of a Pod, as a kube-apiserver writes them. Source: pkg/apis/core/v1/defaults.go."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
-
-from polong.objects import quantity
 
 Json = dict[str, Any]
 
 _PROBE = {"failureThreshold": 3, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1}
 
 
-def apply(spec: Json, node_name: str) -> None:
+def apply(spec: Json) -> None:
     """Fill in `spec`. Idempotent."""
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("dnsPolicy", "ClusterFirst")
@@ -22,9 +19,6 @@ def apply(spec: Json, node_name: str) -> None:
     spec.setdefault("terminationGracePeriodSeconds", 30)
     if spec["terminationGracePeriodSeconds"] < 0:
         spec["terminationGracePeriodSeconds"] = 1
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    spec.setdefault("nodeName", node_name)
     for volume in spec.get("volumes") or ():
         _volume(volume)
     for field in ("initContainers", "containers", "ephemeralContainers"):
@@ -101,10 +95,6 @@ def pull_policy(image: str) -> str:
 
 
 def _resources(resources: Json) -> None:
-    for part in ("limits", "requests"):
-        for name, amount in (resources.get(part) or {}).items():
-            with contextlib.suppress(ValueError):  # validation says what is wrong with it
-                resources[part][name] = quantity.canonical(amount)
     limits = resources.get("limits")
     if limits:
         requests = resources.setdefault("requests", {})

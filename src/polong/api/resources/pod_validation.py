@@ -48,7 +48,7 @@ def validate(spec: Json, *, creating: bool) -> Iterator[Cause]:
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         yield from _host_alias(alias, fields.at("spec.hostAliases", index))
     for index, toleration in enumerate(spec.get("tolerations") or ()):
-        yield from _toleration(toleration, fields.at("spec.tolerations", index))
+        yield from toleration_causes(toleration, fields.at("spec.tolerations", index))
 
 
 def _dns(spec: Json) -> Iterator[Cause]:
@@ -91,7 +91,7 @@ def _host_alias(alias: Json, path: str) -> Iterator[Cause]:
             yield fields.invalid(f"{path}.hostnames", hostname, error)
 
 
-def _toleration(toleration: Json, path: str) -> Iterator[Cause]:
+def toleration_causes(toleration: Json, path: str) -> Iterator[Cause]:
     operator, key = toleration.get("operator") or "Equal", toleration.get("key") or ""
     if key:
         for error in names.qualified_name_errors(key):

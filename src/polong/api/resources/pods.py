@@ -70,7 +70,8 @@ class Pods(Kind):
         for field in _FALSE_IS_ABSENT:
             if spec.get(field) is False:
                 del spec[field]
-        pod_defaults.apply(spec, context.node_name)
+        pod_defaults.apply(spec)
+        spec.setdefault("nodeName", context.node_name)
 
     def prepare_create(self, obj: Json, context: Context) -> None:
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": context.now}

@@ -8,11 +8,17 @@ from polong.api.resources.configmaps import ConfigMaps
 from polong.api.resources.events import Events, EventsV1
 from polong.api.resources.kind import Kind
 from polong.api.resources.leases import Leases
+from polong.api.resources.limitranges import LimitRanges
 from polong.api.resources.namespaces import Namespaces
 from polong.api.resources.nodes import Nodes
 from polong.api.resources.pods import Pods
+from polong.api.resources.podtemplates import PodTemplates
+from polong.api.resources.priorityclasses import PriorityClasses
 from polong.api.resources.rbac import ClusterRoleBindings, ClusterRoles, RoleBindings, Roles
+from polong.api.resources.resourcequotas import ResourceQuotas
+from polong.api.resources.runtimeclasses import RuntimeClasses
 from polong.api.resources.secrets import Secrets
+from polong.api.resources.serviceaccounts import ServiceAccounts
 
 
 class Registry:
@@ -25,6 +31,12 @@ class Registry:
             Namespaces(),
             ConfigMaps(),
             Secrets(),
+            ServiceAccounts(),
+            LimitRanges(),
+            ResourceQuotas(),
+            PodTemplates(),
+            RuntimeClasses(),
+            PriorityClasses(),
             Events(),
             EventsV1(),
             Leases(),

@@ -81,6 +81,11 @@ def age(timestamp: str | None, now: datetime) -> str:
         return "<unknown>"
 
 
+def format_labels(labels: Json | None) -> str:
+    """`a=b,c=d`, or `<none>`."""
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items())) or "<none>"
+
+
 NAME = Column(
     "Name",
     lambda obj, _: str(obj["metadata"].get("name", "")),

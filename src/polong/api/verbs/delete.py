@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 from polong.api import status
-from polong.api.resources.namespaces import UNDELETABLE
 from polong.api.service import Response
 from polong.api.verbs import answers, body
 from polong.api.verbs.call import Call
@@ -23,8 +22,8 @@ Json = dict[str, Any]
 
 async def delete(call: Call) -> Response:
     options = body.delete_options(call)
-    if call.kind.resource == gvk.NAMESPACES and call.target.name in UNDELETABLE:
-        raise status.forbidden(call.kind.resource, call.target.name, "this namespace may not be deleted")
+    if why := call.kind.undeletable(call.target.name):
+        raise status.forbidden(call.kind.resource, call.target.name, why)
     obj, gone = await delete_one(call, call.target.namespace, call.target.name, options)
     if gone and not call.kind.answers_deleted:
         return Response(200, status.deleted(call.kind.resource, call.target.name, obj["metadata"]["uid"]))
@@ -38,6 +37,8 @@ async def deletecollection(call: Call) -> Response:
     chosen = [item for item in page.items if selection.matches(call.kind, item)]
     for item in chosen:
         metadata = item["metadata"]
+        if call.kind.undeletable(metadata["name"]):
+            continue
         try:
             await delete_one(call, metadata.get("namespace", ""), metadata["name"], options)
         except NotFound:

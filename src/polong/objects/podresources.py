@@ -1,0 +1,64 @@
+"""What a whole Pod asks for: requests and limits over its containers, side-cars, init containers and overhead. Pure.
+
+Source: component-helpers resource.PodRequests and PodLimits (KEP-753: side-cars count together with what starts after them).
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from polong.objects import quantity
+from polong.objects.pod import spec
+
+Json = dict[str, Any]
+Amounts = dict[str, Fraction]
+
+_BINARY = ("memory", "ephemeral-storage", "storage")
+
+
+def total(pod: Json, part: str) -> Amounts:
+    """`part` is requests or limits. A limit that one container lacks counts as nothing, as in Kubernetes' own sums."""
+    found = spec(pod)
+    together: Amounts = {}
+    for container in found.get("containers") or ():
+        _add(together, of(container, part))
+    sidecars: Amounts = {}
+    highest: Amounts = {}
+    for container in found.get("initContainers") or ():
+        asked = of(container, part)
+        if container.get("restartPolicy") == "Always":
+            _add(sidecars, asked)
+            _raise(highest, sidecars)
+        else:
+            _add(asked, sidecars)
+            _raise(highest, asked)
+    _add(together, sidecars)
+    _raise(together, highest)
+    for name, amount in (found.get("overhead") or {}).items():
+        if part == "requests" or together.get(name):
+            together[name] = together.get(name, Fraction(0)) + quantity.parse(amount)
+    return together
+
+
+def of(container: Json, part: str) -> Amounts:
+    """Of one container."""
+    return {name: quantity.parse(amount) for name, amount in ((container.get("resources") or {}).get(part) or {}).items()}
+
+
+def text(name: str, amount: Fraction) -> str:
+    """An amount that was added up, as a quantity of its resource: memory and storage in binary units."""
+    if amount.denominator == 1 and name.rpartition(".")[2] in _BINARY and int(amount) % 1024 == 0:
+        return quantity.canonical(f"{int(amount) // 1024}Ki")
+    return quantity.canonical(f"{math.ceil(amount * 10**9)}n")
+
+
+def _add(into: Amounts, more: Amounts) -> None:
+    for name, amount in more.items():
+        into[name] = into.get(name, Fraction(0)) + amount
+
+
+def _raise(into: Amounts, least: Amounts) -> None:
+    for name, amount in least.items():
+        into[name] = max(into.get(name, Fraction(0)), amount)
