@@ -1,0 +1,116 @@
+"""emptyDir and hostPath: modes, media, sharing, sizes, propagation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conformance.cluster import Cluster
+from tests.e2e.cluster import busybox, eventually, pod
+
+Json = dict[str, Any]
+
+MODES = ("644", "666", "777")
+
+
+@pytest.mark.behaviour("emptydir/mode", "emptydir/files-root", "emptydir/files-nonroot", "emptydir/shared", "emptydir/size-limit")
+def test_directories_on_both_media(cluster: Cluster) -> None:
+    mounts = [{"name": "disk", "mountPath": "/disk"}, {"name": "memory", "mountPath": "/memory"}]
+    each = "echo $u > /$d/$u-$m; chmod $m /$d/$u-$m"
+    script = f"u=$(id -u); for m in 644 666 777; do for d in disk memory; do {each}; done; done; exec sleep 1000"
+    made = pod(
+        "empty",
+        busybox("root", script, volumeMounts=mounts),
+        busybox("nonroot", script, volumeMounts=mounts, securityContext={"runAsUser": 1001}),
+        volumes=[{"name": "disk", "emptyDir": {}}, {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "2Mi"}}],
+    )
+    cluster.run(made)
+    assert cluster.sh("empty", "root", "stat -c '%A %a' /disk /memory") == "drwxrwxrwx 777\ndrwxrwxrwx 777"
+    kinds = dict(line.split()[1:3] for line in cluster.sh("empty", "root", "cat /proc/mounts").splitlines())
+    assert (kinds["/memory"], kinds["/disk"] != "tmpfs") == ("tmpfs", True)
+    names = [f"{user}-{mode}" for user in (0, 1001) for mode in MODES]
+    for directory in ("disk", "memory"):
+        listing = f"cd /{directory}; for f in {' '.join(names)}; do stat -c '%a %u' $f; cat $f; done"
+        wanted = [line for user in (0, 1001) for mode in MODES for line in (f"{mode} {user}", str(user))]
+        eventually(lambda listing=listing: cluster.exec("empty", "root", "sh", "-c", listing).code == 0, "files are there")
+        # Each container reads what the other wrote.
+        assert cluster.sh("empty", "root", listing).splitlines() == wanted
+        assert cluster.sh("empty", "nonroot", listing).splitlines() == wanted
+    full = cluster.exec("empty", "root", "dd", "if=/dev/zero", "of=/memory/big", "bs=1M", "count=3")
+    assert full.code != 0
+    assert "No space left on device" in full.stderr
+
+
+@pytest.mark.behaviour("emptydir/fsgroup")
+def test_the_group_of_the_pod_owns_what_is_made(cluster: Cluster) -> None:
+    mounts = [{"name": "disk", "mountPath": "/disk"}, {"name": "memory", "mountPath": "/memory"}]
+    made = pod(
+        "group",
+        busybox("c", "exec sleep 1000", volumeMounts=mounts),
+        volumes=[{"name": "disk", "emptyDir": {}}, {"name": "memory", "emptyDir": {"medium": "Memory"}}],
+        securityContext={"runAsUser": 1000, "fsGroup": 123, "supplementalGroups": [456]},
+    )
+    cluster.run(made)
+    script = "id -G; for d in /disk /memory; do touch $d/f; mkdir $d/d; stat -c '%a %g' $d; stat -c '%g' $d/f $d/d; done"
+    assert cluster.sh("group", "c", script).splitlines() == ["0 123 456", "2777 123", "123", "123", "2777 123", "123", "123"]
+
+
+@pytest.mark.behaviour("hostpath/mode", "hostpath/shared", "hostpath/subpath")
+def test_a_directory_of_the_host(cluster: Cluster, tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    whole = [{"name": "h", "mountPath": "/h"}]
+    part = [{"name": "h", "mountPath": "/part", "subPath": "sub/deep"}]
+    made = pod(
+        "host",
+        busybox("a", "exec sleep 1000", volumeMounts=whole),
+        busybox("b", "exec sleep 1000", volumeMounts=[*whole, *part]),
+        volumes=[{"name": "h", "hostPath": {"path": str(tmp_path)}}],
+    )
+    cluster.run(made)
+    assert cluster.sh("host", "a", "stat -c %A /h; echo a > /h/from-a") == "drwxrwxrwt"
+    assert cluster.sh("host", "b", "cat /h/from-a; echo b > /part/from-b") == "a"
+    assert (tmp_path / "sub" / "deep" / "from-b").read_text() == "b\n"
+    assert cluster.sh("host", "a", "cat /h/sub/deep/from-b") == "b"
+    cluster.delete("pods", "host", grace=1)
+    cluster.gone("pods", "host")
+    assert (tmp_path / "from-a").read_text() == "a\n"
+
+
+def test_types_of_host_paths(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "directory").mkdir()
+    good = {
+        "made": ("DirectoryOrCreate", tmp_path / "new" / "er"),
+        "file": ("File", tmp_path / "file"),
+        "made-file": ("FileOrCreate", tmp_path / "new-file"),
+        "device": ("CharDevice", Path("/dev/null")),
+        "socket-less": ("", tmp_path / "directory"),
+    }
+    mounts = [{"name": name, "mountPath": f"/h/{name}"} for name in good]
+    volumes = [{"name": name, "hostPath": {"path": str(path), "type": kind}} for name, (kind, path) in good.items()]
+    cluster.create("pods", pod("good", busybox("c", "exec sleep 1000", volumeMounts=mounts), volumes=volumes))
+    bad = {
+        "no-directory": ("Directory", tmp_path / "file", "is not a directory"),
+        "no-file": ("File", tmp_path / "directory", "is not a file"),
+        "no-socket": ("Socket", tmp_path / "file", "is not a socket file"),
+        "no-device": ("CharDevice", tmp_path / "file", "is not a character device"),
+        "no-block": ("BlockDevice", Path("/dev/null"), "is not a block device"),
+        "missing": ("Directory", tmp_path / "none", "is not a directory"),
+    }
+    for name, (kind, path, _) in bad.items():
+        mount = [{"name": "v", "mountPath": "/v"}]
+        volume = {"name": "v", "hostPath": {"path": str(path), "type": kind}}
+        cluster.create("pods", pod(name, busybox("c", "exec sleep 1000", volumeMounts=mount), volumes=[volume]))
+    for name, (_, path, why) in bad.items():
+        message = cluster.event(name, "FailedMount")["message"]
+        assert message == f'MountVolume.SetUp failed for volume "v" : hostPath type check failed: {path} {why}'
+        assert cluster.pod(name)["status"]["phase"] == "Pending"
+    cluster.ready("good")
+    assert cluster.sh("good", "c", "for f in /h/*; do stat -c '%n %F' $f; done").splitlines() == [
+        "/h/device character special file",
+        "/h/file regular empty file",
+        "/h/made directory",
+        "/h/made-file regular empty file",
+        "/h/socket-less directory",
+    ]
