@@ -68,3 +68,37 @@ def test_kubectl_top_shows_what_containers_and_the_node_use(cluster: Cluster, no
         assert "not found" in kubectl.try_("top", "pod", "-n", cluster.namespace, "nobody").stderr
     finally:
         cluster.delete("pods", "busy", grace=0)
+
+
+def test_a_node_short_of_memory_evicts_and_refuses(tmp_path: Path) -> None:
+    """A node of its own, which is told to keep all memory free."""
+    (tmp_path / "home").mkdir()
+    config = tmp_path / "kubelet.yaml"
+    config.write_text("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nevictionHard: {memory.available: 100%}\n")
+    node = Node(tmp_path / "root", tmp_path / "home")
+    try:
+        node.polong("up", "--port", "0", "--config", str(config), timeout=90)
+        node.import_images()
+        node.polong.apply(pod("victim", busybox("app", "exec sleep 1000")))
+        node.polong("wait", "--for=jsonpath={.status.phase}=Failed", "pod/victim", "--timeout=60s")
+        status = node.polong.json("get", "pod", "victim")["status"]
+        assert status["reason"] == "Evicted"
+        assert "The node was low on resource: memory." in status["message"]
+        eventually(lambda: "MemoryPressure   True" in node.polong("describe", "node"), "MemoryPressure")
+        node.polong.apply(pod("late", busybox("app", "exec sleep 1000")))
+        node.polong("wait", "--for=jsonpath={.status.phase}=Failed", "pod/late", "--timeout=60s")
+        assert node.polong.json("get", "pod", "late")["status"]["message"] == "The node had condition: [MemoryPressure]. "
+    finally:
+        node.down()
+
+
+def test_a_configuration_that_is_wrong_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    config = tmp_path / "kubelet.yaml"
+    config.write_text("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\ntopologyManagerPolicy: none\n")
+    node = Node(tmp_path / "root", tmp_path)
+    done = node.polong.try_("up", "--port", "0", "--config", str(config), timeout=90)
+    assert done.returncode == 1
+    assert "topologyManagerPolicy: Polong has no such setting" in done.stderr
+    assert node.polong.try_("status").returncode != 0
+    missing = node.polong.try_("up", "--config", str(tmp_path / "none"))
+    assert "there is no such file" in missing.stderr

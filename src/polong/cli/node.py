@@ -26,6 +26,7 @@ class Settings:
     port: int = DEFAULT_PORT
     runtime: str = "crun"
     pod_cidr: str = ""
+    config: str = ""
 
 
 class NodeDir:
@@ -63,7 +64,7 @@ class NodeDir:
     def settings(self) -> Settings:
         try:
             found = json.loads(self.settings_file.read_bytes())
-            return Settings(int(found["port"]), str(found["runtime"]), str(found["pod_cidr"]))
+            return Settings(int(found["port"]), str(found["runtime"]), str(found["pod_cidr"]), str(found.get("config", "")))
         except (OSError, ValueError, KeyError, TypeError):
             return Settings()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from polong.cli.errors import Failure
 from polong.cli.flags import command
-from polong.cli.node import NodeDir, require_root
+from polong.cli.node import NodeDir, Settings, require_root
 from polong.cli.teller import Teller
 from polong.cli.up import node_options, prepare
 
@@ -22,17 +24,25 @@ polong serve --root /srv/polong --port 6444
 @node_options
 @click.option("--ready-fd", type=int, hidden=True)
 @click.option("--log-level", default="INFO", type=LOG_LEVELS, help="How much to log.")
-def serve(root: str | None, port: int | None, runtime: str | None, pod_cidr: str | None, ready_fd: int | None, log_level: str) -> int:
+def serve(
+    root: str | None,
+    port: int | None,
+    runtime: str | None,
+    pod_cidr: str | None,
+    config: str | None,
+    ready_fd: int | None,
+    log_level: str,
+) -> int:
     with Teller(ready_fd) as teller:
         require_root()
         node = NodeDir(root)
         if (pid := node.pid()) is not None:
             raise Failure(f"another engine already runs on {node.root} (pid {pid})")
-        settings = prepare(node, port, runtime, pod_cidr)
-        return _run(node, settings.port, (settings.runtime, settings.pod_cidr), teller, log_level.upper())
+        settings = prepare(node, port, runtime, pod_cidr, config)
+        return _run(node, settings, teller, log_level.upper())
 
 
-def _run(node: NodeDir, port: int, rest: tuple[str, str], teller: Teller, level: str) -> int:
+def _run(node: NodeDir, settings: Settings, teller: Teller, level: str) -> int:
     from polong.daemon import lifecycle
     from polong.daemon.config import Config, node_name
     from polong.kit import logs
@@ -42,9 +52,10 @@ def _run(node: NodeDir, port: int, rest: tuple[str, str], teller: Teller, level:
         root=node.root.resolve(),
         lock=node.lock,
         kubeconfig=node.kubeconfig,
-        port=port,
-        runtime=rest[0],
-        pod_cidr=rest[1],
+        port=settings.port,
+        runtime=settings.runtime,
+        pod_cidr=settings.pod_cidr,
+        kubelet_config=Path(settings.config) if settings.config else None,
         node_name=node_name(),
     )
     lifecycle.run(config, teller.ready)

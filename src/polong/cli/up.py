@@ -44,6 +44,11 @@ def node_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help=f"Port of the API on 127.0.0.1 (default {DEFAULT_PORT}; 0: any free one).",
         ),
         click.option("--runtime", metavar="crun|runc|PATH", help="OCI runtime (default crun)."),
+        click.option(
+            "--config",
+            metavar="FILE",
+            help="A KubeletConfiguration of Kubernetes: limits of logs, images, Pods, eviction (remembered; '' forgets it).",
+        ),
         click.option("--pod-cidr", metavar="CIDR", help="Network of the Pods (default: a free /24 of 10.244.0.0/16)."),
     ):
         function = option(function)
@@ -52,13 +57,13 @@ def node_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @command("up", help="Start the node in the background; returns when it is ready.", examples=_EXAMPLES)
 @node_options
-def up(root: str | None, port: int | None, runtime: str | None, pod_cidr: str | None) -> None:
+def up(root: str | None, port: int | None, runtime: str | None, pod_cidr: str | None, config: str | None) -> None:
     require_root()
     node = NodeDir(root)
     if (pid := node.pid()) is not None:
-        _already(node, pid, Settings(port or 0, runtime or "", pod_cidr or ""))
+        _already(node, pid, Settings(port or 0, runtime or "", pod_cidr or "", _absolute(config or "")))
         return
-    settings = prepare(node, port, runtime, pod_cidr)
+    settings = prepare(node, port, runtime, pod_cidr, config)
     start(node)
     if missing := network.missing_plugins():
         mend = "install containernetworking-plugins"
@@ -76,13 +81,15 @@ def _already(node: NodeDir, pid: int, wanted: Settings) -> None:
         ("port", wanted.port, settings.port),
         ("runtime", wanted.runtime, settings.runtime),
         ("pod-cidr", wanted.pod_cidr, settings.pod_cidr),
+        ("config", wanted.config, settings.config),
     ):
         if asked and asked != runs:
-            raise Failure(f"the node of {node.root} already runs with --{flag} {runs} (pid {pid}): `polong down{node.describe()}` first")
+            shown = f"with --{flag} {runs}" if runs else f"without --{flag}"
+            raise Failure(f"the node of {node.root} already runs {shown} (pid {pid}): `polong down{node.describe()}` first")
     click.echo(f"The node of {node.root} already runs (pid {pid}): https://127.0.0.1:{settings.port}")
 
 
-def prepare(node: NodeDir, port: int | None, runtime: str | None, pod_cidr: str | None) -> Settings:
+def prepare(node: NodeDir, port: int | None, runtime: str | None, pod_cidr: str | None, config: str | None = None) -> Settings:
     """Check what can be checked before anything starts, and remember the settings. Failure names what is wrong and how to mend it."""
     _check_root(node)
     before = node.settings()
@@ -93,10 +100,24 @@ def prepare(node: NodeDir, port: int | None, runtime: str | None, pod_cidr: str 
         f"install {chosen if '/' not in chosen else 'it'} (Debian: apt install crun), or choose another with --runtime",
     )
     network.find_program("conmon", "container monitor", "install it (Debian: apt install conmon)")
-    settings = Settings(_port(before.port if port is None else port), chosen, network.choose(node, pod_cidr, before.pod_cidr))
+    settings = Settings(
+        _port(before.port if port is None else port), chosen, network.choose(node, pod_cidr, before.pod_cidr), _config(config, before)
+    )
     _make_root(node)
     node.remember(settings)
     return settings
+
+
+def _config(wanted: str | None, before: Settings) -> str:
+    """Its path; what it says is checked by the node."""
+    chosen = before.config if wanted is None else _absolute(wanted)
+    if chosen and not Path(chosen).is_file():
+        raise Failure(f"cannot read the configuration {chosen}: there is no such file; give another with --config, or '' for none")
+    return chosen
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
 
 
 def _check_root(node: NodeDir) -> None:

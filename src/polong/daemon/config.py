@@ -60,12 +60,14 @@ class RuntimeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(RuntimeConfig):
-    """A whole node. `port` is never 0; `kubeconfig` lies in `root` and is also known to the command line."""
+    """A whole node. `port` is never 0; `kubeconfig` lies in `root` and is also known to the command line;
+    `kubelet_config` is a KubeletConfiguration."""
 
     kubeconfig: Path
     port: int
     node_name: str = "node"
     host: str = "127.0.0.1"
+    kubelet_config: Path | None = None
 
     @property
     def pki_dir(self) -> Path:

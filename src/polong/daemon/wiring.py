@@ -17,10 +17,12 @@ from polong.daemon.config import Config
 from polong.daemon.pki import Credentials, serving_hosts
 from polong.daemon.runtime import RuntimeParts
 from polong.images.admin import ImageAdmin
-from polong.kit.errors import Unavailable
+from polong.kit.errors import FailedPrecondition, Invalid, Unavailable
+from polong.kubelet import configuration
 from polong.kubelet.agent import Kubelet
 from polong.kubelet.apiclient import ApiClient
 from polong.kubelet.config import KubeletConfig
+from polong.objects import yaml
 from polong.store import SQLiteStorage, Storage
 
 Json = dict[str, Any]
@@ -46,6 +48,7 @@ class Node:
         """Returns when the API answers and the node is registered. Raises what stands in the way; then `aclose_front` and `aclose`."""
         config = self._config
         runtime = self._runtime = RuntimeParts(config)
+        self._settings = _configured(config)
         for directory in (config.log_dir, config.kubelet_dir):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         storage = await SQLiteStorage.open(config.database)
@@ -76,14 +79,7 @@ class Node:
         config = self._config
         user = inprocess.node_user(config.node_name)
         client = Client(inprocess.transport(service.handle, user), headers={"user-agent": f"polong-kubelet/{polong.__version__}"})
-        settings = KubeletConfig(
-            node_name=config.node_name,
-            root_dir=config.kubelet_dir,
-            log_dir=config.log_dir,
-            cgroup_parent=config.cgroup_parent,
-            pod_cidr=config.pod_cidr,
-        )
-        kubelet = self._kubelet = Kubelet(settings, ApiClient(client), cri, cri, programs=cri)
+        kubelet = self._kubelet = Kubelet(self._settings, ApiClient(client), cri, cri, programs=cri)
         self._front.push_async_callback(kubelet.aclose)
         service.node = kubelet.streams
         service.inspector = kubelet.inspection
@@ -106,3 +102,23 @@ class Node:
         """After `aclose`, with no Pod left: take down what only a running node needs, network, cgroups, run directory."""
         if self._runtime is not None:
             await self._runtime.clear()
+
+
+def _configured(config: Config) -> KubeletConfig:
+    """Invalid or FailedPrecondition where the file of the user cannot be taken."""
+    defaults = KubeletConfig(
+        node_name=config.node_name,
+        root_dir=config.kubelet_dir,
+        log_dir=config.log_dir,
+        cgroup_parent=config.cgroup_parent,
+        pod_cidr=config.pod_cidr,
+    )
+    file = config.kubelet_config
+    if file is None:
+        return defaults
+    try:
+        return configuration.configured(defaults, yaml.load_one(file.read_bytes(), str(file)))
+    except OSError as error:
+        raise FailedPrecondition(f"cannot read the configuration {file}: {error.strerror}") from error
+    except Invalid as error:
+        raise Invalid(f"{file}: {error}") from error

@@ -16,13 +16,15 @@ from polong.kit.errors import PolongError
 from polong.kit.tasks import Tasks
 from polong.kubelet.actions import Actions, Node
 from polong.kubelet.config import KubeletConfig
+from polong.kubelet.decisions import Verdict
 from polong.kubelet.downward import Allocatable
 from polong.kubelet.events import Recorder
+from polong.kubelet.eviction import Eviction
 from polong.kubelet.gc import Collector
 from polong.kubelet.handlers.exec import Exec
 from polong.kubelet.handlers.http import Http
 from polong.kubelet.hooks import Hooks
-from polong.kubelet.host import facts
+from polong.kubelet.host import facts, load
 from polong.kubelet.host.cgroups import PodCgroups
 from polong.kubelet.imagegc import ImageCollector
 from polong.kubelet.images import Images
@@ -91,9 +93,13 @@ class Kubelet:
         files = (volumes, self._cgroups, self._references)
         actions = Actions(config, runtime, self._images, self._hooks, files, self._recorder, self._clock, node)
         self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips, self._prober)
-        self._node = NodeStatus(config, found, api, runtime, images, self._recorder, self._clock)
-        self._lease = NodeLease(api, config.node_name, self._clock)
         self._image_collector = ImageCollector(config, (runtime, images), self._recorder, self._clock)
+        self._eviction = Eviction(
+            config, runtime, self._clock, self._recorder, lambda: load.levels(config.root_dir), self._image_collector.collect
+        )
+        services = (runtime, images)
+        self._node = NodeStatus(config, found, api, services, self._recorder, self._clock, self._eviction.conditions)
+        self._lease = NodeLease(api, config.node_name, self._clock)
         self._logs = LogRotation(config, runtime, self._clock)
         self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
         processes = PodProcesses(
@@ -127,6 +133,7 @@ class Kubelet:
         self._spawn(self._lease.run(), "node lease")
         self._spawn(self._logs.run(), "log rotation")
         self._spawn(self._image_collector.run(), "image collection")
+        self._spawn(self._eviction.run(self._active, self._fail), "eviction")
         self._spawn(self._collector.run(self._config.collect), "garbage collection")
 
     async def aclose(self) -> None:
@@ -209,6 +216,8 @@ class Kubelet:
             return
         worker = Worker(pod, self._parts, self._done, vanished=vanished)
         self._workers[uid] = worker
+        if not vanished and not pods.status(pod).get("startTime") and (verdict := self._eviction.refusal(pod)) is not None:
+            worker.fail(verdict)
         self._spawn(worker.run(), f"Pod {pods.namespace(pod)}/{pods.name(pod)}")
 
     def _done(self, uid: str) -> None:
@@ -217,6 +226,13 @@ class Kubelet:
         if worker is not None and not worker.vanished:
             # Echoes of its last statuses are still on their way, until the watch tells that it is deleted.
             self._gone.add(uid)
+
+    def _active(self) -> list[Json]:
+        return [each.pod for each in self._workers.values() if not each.vanished and not pods.is_finished(each.pod)]
+
+    def _fail(self, uid: str, verdict: Verdict) -> None:
+        if (worker := self._workers.get(uid)) is not None:
+            worker.fail(verdict)
 
     def _restart(self, uid: str, container: str, container_id: str) -> bool:
         worker = self._workers.get(uid)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from polong.kubelet.pressure import DEFAULT_HARD
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class KubeletConfig:
     image_gc_high: int = 85
     image_gc_low: int = 80
     image_min_age: float = 120.0
+    eviction_hard: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_HARD))
+    eviction_period: float = 10.0
+    pressure_transition: float = 300.0
     log_size: int = 10 << 20
     log_files: int = 5
     log_period: float = 10.0

@@ -6,11 +6,13 @@ Source: kubelet nodestatus/setters.go; well-known labels.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock, rfc3339
 from polong.kit.errors import AlreadyExists, NotFound, PolongError
+from polong.kubelet import pressure
 from polong.kubelet.config import KubeletConfig
 from polong.kubelet.events import Recorder
 from polong.kubelet.host.facts import Facts
@@ -25,13 +27,20 @@ _MOST_IMAGES = 50
 
 class NodeStatus:
     def __init__(
-        self, config: KubeletConfig, facts: Facts, api: Api, runtime: RuntimeService, images: ImageService, recorder: Recorder, clock: Clock
+        self,
+        config: KubeletConfig,
+        facts: Facts,
+        api: Api,
+        services: tuple[RuntimeService, ImageService],
+        recorder: Recorder,
+        clock: Clock,
+        pressures: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._config = config
         self._facts = facts
         self._api = api
-        self._runtime = runtime
-        self._images = images
+        self._runtime, self._images = services
+        self._pressures = pressures
         self._recorder = recorder
         self._clock = clock
         self._conditions: list[Json] = []
@@ -104,12 +113,11 @@ class NodeStatus:
 
     def _fresh(self, ready: tuple[bool, str, str]) -> list[Json]:
         now = rfc3339(self._clock.now())
-        healthy = (
-            ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-            ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-            ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        )
-        fresh: list[Json] = [{"type": kind, "status": "False", "reason": reason, "message": text} for kind, reason, text in healthy]
+        short = self._pressures()
+        fresh: list[Json] = []
+        for kind in pressure.HEALTHY:
+            reason, text = (pressure.SHORT if kind in short else pressure.HEALTHY)[kind]
+            fresh.append({"type": kind, "status": "True" if kind in short else "False", "reason": reason, "message": text})
         holds, reason, message = ready
         fresh.append({"type": "Ready", "status": "True" if holds else "False", "reason": reason, "message": message})
         was = conditions.find(self._conditions, "Ready")

@@ -1,0 +1,106 @@
+"""A KubeletConfiguration (kubelet.config.k8s.io/v1beta1) over the defaults. What this kubelet does not know is refused by name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from polong.kit.errors import Invalid
+from polong.kubelet import pressure
+from polong.kubelet.config import DnsConfig, KubeletConfig
+from polong.objects import quantity
+
+Json = dict[str, Any]
+
+API_VERSION, KIND = "kubelet.config.k8s.io/v1beta1", "KubeletConfiguration"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _number(least: int, most: int) -> Callable[[Any, str], int]:
+    def read(value: Any, path: str) -> int:  # noqa: ANN401 - any JSON value
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise Invalid(f"{path}: {value!r} must be an integer between {least} and {most}")
+        return value
+
+    return read
+
+
+def _size(value: Any, path: str) -> int:  # noqa: ANN401 - any JSON value
+    try:
+        return quantity.value(str(value))
+    except ValueError:
+        raise Invalid(f"{path}: {value!r} is not a quantity, such as 10Mi") from None
+
+
+def duration(value: Any, path: str) -> float:  # noqa: ANN401 - any JSON value
+    """Go's: `1m30s`, `500ms`; seconds."""
+    text, total = str(value), 0.0
+    digits = unit = ""
+    for letter in [*text, "0"]:
+        if (letter.isascii() and letter.isdigit()) or letter == ".":
+            if unit:
+                if unit not in _UNITS or not digits.replace(".", "", 1).isdigit():
+                    break
+                total += float(digits) * _UNITS[unit]
+                digits = unit = ""
+            digits += letter
+        else:
+            unit += letter
+    else:
+        if digits == "0" and text:
+            return total
+    raise Invalid(f"{path}: {value!r} is not a duration, such as 1m30s")
+
+
+def _texts(value: Any, path: str) -> tuple[str, ...]:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Invalid(f"{path}: must be a list of strings")
+    return tuple(value)
+
+
+def _hard(value: Any, path: str) -> Mapping[str, str]:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, dict):
+        raise Invalid(f"{path}: must be a map of signals, such as memory.available, to quantities or percentages")
+    return pressure.thresholds(value, path)
+
+
+_FIELDS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
+    "containerLogMaxFiles": ("log_files", _number(2, 1_000)),
+    "containerLogMaxSize": ("log_size", _size),
+    "containerLogMonitorInterval": ("log_period", duration),
+    "evictionHard": ("eviction_hard", _hard),
+    "evictionPressureTransitionPeriod": ("pressure_transition", duration),
+    "imageGCHighThresholdPercent": ("image_gc_high", _number(0, 100)),
+    "imageGCLowThresholdPercent": ("image_gc_low", _number(0, 100)),
+    "imageMinimumGCAge": ("image_min_age", duration),
+    "maxPods": ("max_pods", _number(1, 1_000)),
+    "nodeStatusReportFrequency": ("report", duration),
+    "nodeStatusUpdateFrequency": ("heartbeat", duration),
+}
+
+
+def configured(defaults: KubeletConfig, document: Any) -> KubeletConfig:  # noqa: ANN401 - any YAML value
+    """Invalid with the field's path where the document is none, or has what is not known here."""
+    if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
+        raise Invalid(f"not a kubelet configuration: it must say apiVersion: {API_VERSION} and kind: {KIND}")
+    changes: Json = {}
+    for name, value in document.items():
+        if name in ("apiVersion", "kind"):
+            continue
+        if name == "clusterDNS":
+            changes["dns"] = replace(changes.get("dns", DnsConfig()), servers=_texts(value, name))
+        elif name == "clusterDomain":
+            changes["dns"] = replace(changes.get("dns", DnsConfig()), searches=(str(value),))
+        elif name not in _FIELDS:
+            known = sorted([*_FIELDS, "clusterDNS", "clusterDomain"])
+            raise Invalid(f"{name}: Polong has no such setting: there are {', '.join(known)}")
+        else:
+            field, read = _FIELDS[name]
+            changes[field] = read(value, name)
+    result = replace(defaults, **changes)
+    if result.image_gc_low >= result.image_gc_high:
+        raise Invalid(
+            f"imageGCLowThresholdPercent: {result.image_gc_low} must be less than imageGCHighThresholdPercent {result.image_gc_high}"
+        )
+    return result
