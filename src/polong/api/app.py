@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 from polong import __version__
 from polong.api import (
     administration,
+    auth,
     discovery,
     inspection,
     metrics,
@@ -39,10 +40,15 @@ from polong.api.objectstore import ObjectStore
 from polong.api.openapi import OpenApi
 from polong.api.paths import Target
 from polong.api.ports import Images, Inspector, Metrics, Node, ResourceMetrics
+from polong.api.resources import reviews
 from polong.api.resources.kind import Kind
+from polong.api.resources.pods import Pods
 from polong.api.resources.rbac import ClusterRoles
 from polong.api.resources.registry import Registry
-from polong.api.service import Request, Response
+from polong.api.reviews import Reviews
+from polong.api.service import Request, Response, User
+from polong.api.serviceaccounttokens import ISSUER, Accounts
+from polong.api.tokens import Tokens
 from polong.api.verbs.call import Call
 from polong.api.verbs.create import create
 from polong.api.verbs.delete import delete, deletecollection
@@ -77,6 +83,7 @@ _OWN = frozenset({"pods", processes.HOST, *administration.RESOURCES})
 _READS = frozenset({"get", "list", "watch"})
 # A GET that runs commands, or reads what lies in a container, is no read.
 _ALWAYS_CREATE = podstreams.STREAMS | {"files"}
+_OIDC = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
@@ -93,7 +100,9 @@ class Service:
         images: Images | None = None,
         clock: Clock | None = None,
         root_ca: str = "",
+        tokens: Tokens | None = None,
     ) -> None:
+        """Without `tokens`, those that are given end with this object."""
         self.node = node
         self.images = images
         self.inspector: Inspector | None = None
@@ -104,6 +113,9 @@ class Service:
         self._registry = Registry(node_name)
         self._store = ObjectStore(storage)
         self._authorizer = Authorizer(Rbac(self._store), node_name)
+        self._accounts = Accounts(self._store, Pods(node_name), tokens or Tokens(ISSUER), self._clock)
+        self._authentication = auth.Authentication(self._accounts, self._authorizer)
+        self._reviews = Reviews(self._authorizer, self._accounts)
         quotas = ResourceQuota(self._registry)
         self._admission = plugins.chain(self._authorizer, quotas)
         self.controllers = Controllers(self._store, self._registry, self._clock, quotas, root_ca)
@@ -130,6 +142,10 @@ class Service:
         """Whether this request's body is to be handed over as a stream, unbounded."""
         return administration.streams_body(method, path) or inspection.streams_body(method, path) or podproxy.streams_body(path)
 
+    async def authenticate(self, certified: User | None, headers: Sequence[tuple[str, str]]) -> User | None:
+        """Who asks over a wire: see `auth.Authentication.user`."""
+        return await self._authentication.user(certified, headers)
+
     async def handle(self, request: Request) -> Response:
         """The answer; PolongError (see objects/status.py) where there is none."""
         return await self._metrics.measured(request, self._answer)
@@ -141,6 +157,8 @@ class Service:
             await self._authorize(request, request.method.lower(), None)
             if request.path == metrics.PATH and request.method == "GET":
                 return await self._measurements()
+            if request.path.rstrip("/") in _OIDC and request.method == "GET":
+                return await self._oidc(request)
             return self._fixed(request)
         verb = paths.verb(request.method, target, query)
         await self._authorize(request, verb or request.method.lower(), target)
@@ -214,6 +232,10 @@ class Service:
         call = Call(request, verb, target, kind, query, form, self._store, self._clock, self._node_name, self._admission)
         if target.subresource in podeviction.SUBRESOURCES and kind.resource == gvk.PODS:
             return await podeviction.handle(call)
+        if target.subresource == "token":
+            return await self._accounts.request(call)
+        if target.group in reviews.GROUPS:
+            return await self._reviews.handle(call)
         response = await _VERBS[verb](call)
         if kind.resource == ClusterRoles.resource and verb not in _READS:
             await self._authorizer.rbac.aggregate()
@@ -271,6 +293,12 @@ class Service:
         return Response(200, text.encode(), metrics.HEADERS)
 
     # --- what is not a resource -----------------------------------------------------------------------------------------------
+
+    async def _oidc(self, request: Request) -> Response:
+        """How others verify the tokens of this node."""
+        if request.path.startswith("/openid"):
+            return Response(200, await self._accounts.tokens.jwks(), {"Content-Type": "application/jwk-set+json"})
+        return Response(200, self._accounts.configuration(request.headers.get("host", "")))
 
     def _fixed(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):

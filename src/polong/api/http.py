@@ -116,7 +116,7 @@ class Server:
         assert isinstance(request, _Request)
         try:
             self._check_origin(request)
-            user = auth.user_of_certificate(_peer_certificate(request))
+            user = await self._user(request)
             if _wants_upgrade(request) and (answer := await self._upgrade(request, user)) is not None:
                 return answer
             return await self._answer(request, await self._call(request, user))
@@ -133,6 +133,12 @@ class Server:
         except Exception:
             _log.exception("%s %s failed", request.method, request.path)
             return await self._finish(request, _error_response(Internal("see the node's log")))
+
+    async def _user(self, request: web.BaseRequest) -> User | None:
+        certified = auth.user_of_certificate(_peer_certificate(request))
+        if certified is not None and not any(name.lower().startswith("impersonate-") for name in request.headers):
+            return certified
+        return await self._service.authenticate(certified, [(name.lower(), value) for name, value in request.headers.items()])
 
     async def _call(self, request: web.BaseRequest, user: User | None) -> Response:
         async with asyncio.timeout(REQUEST_SECONDS):

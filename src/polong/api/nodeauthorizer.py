@@ -26,6 +26,8 @@ _RULES: Mapping[tuple[str, str, str], frozenset[str]] = {
     ("", "configmaps", ""): frozenset({"get", "list", "watch"}),
     ("", "secrets", ""): frozenset({"get", "list", "watch"}),
     ("node.k8s.io", "runtimeclasses", ""): frozenset({"get", "list", "watch"}),
+    ("", "serviceaccounts", ""): frozenset({"get"}),
+    ("", "serviceaccounts", "token"): frozenset({"create"}),
     ("", "events", ""): frozenset({"create", "patch", "update"}),
     ("events.k8s.io", "events", ""): frozenset({"create", "patch", "update"}),
     ("coordination.k8s.io", "leases", ""): frozenset({"create", "delete", "get", "patch", "update"}),

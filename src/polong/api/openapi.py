@@ -79,6 +79,9 @@ class _Paths:
         base = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
         collection = f"{base}/namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else f"{base}/{resource.plural}"
         in_path = ["namespace"] if resource.namespaced else []
+        if self._kind.verbs == ("create",):
+            yield collection, self._item(in_path, {"post": ("post", self._object, _WRITE)})
+            return
         if resource.namespaced:
             yield f"{base}/{resource.plural}", {"get": self._operation("list", self._list, _READ)}
         yield collection, self._item(in_path, {"get": ("list", self._list, _READ), "post": ("post", self._object, _WRITE)})

@@ -15,10 +15,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class User:
-    """Who asks: the common name and organisations of the client certificate, or a component in process."""
+    """Who asks: the common name and organisations of a client certificate, a ServiceAccount, or a component in process. `extra` is what
+    the credential says besides: names (lower case) and values."""
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 MASTERS = "system:masters"

@@ -148,9 +148,22 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
+def _signing_key(path: Path) -> None:
+    """The key of ServiceAccounts' tokens: kept for ever, since tokens outlive a start."""
+    try:
+        if isinstance(serialization.load_pem_private_key(path.read_bytes(), None), ec.EllipticCurvePrivateKey):
+            return
+    except (OSError, ValueError):
+        pass  # missing or damaged: tokens of the old one are worth nothing, whatever is done
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = serialization.PrivateFormat.PKCS8
+    write_private(path, key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+
+
 def main(directory: Path, hosts: list[str]) -> None:
     issuer = authority(directory)
     _leaf(directory, "server", _name("polong"), [_general_name(host) for host in hosts], issuer)
+    _signing_key(directory / "sa.key")
     _leaf(directory, "admin", _name("polong-admin", "system:masters"), [], issuer)
 
 

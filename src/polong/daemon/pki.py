@@ -27,6 +27,7 @@ class Credentials:
     server_key: Path
     admin_cert: Path
     admin_key: Path
+    token_key: Path
 
 
 def ensure(directory: Path, hosts: tuple[str, ...]) -> Credentials:
@@ -43,7 +44,7 @@ def ensure(directory: Path, hosts: tuple[str, ...]) -> Credentials:
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise Internal(f"cannot issue certificates in {directory}: {reason}")
-    return Credentials(*(directory / name for name in ("ca.crt", "server.crt", "server.key", "admin.crt", "admin.key")))
+    return Credentials(*(directory / name for name in ("ca.crt", "server.crt", "server.key", "admin.crt", "admin.key", "sa.key")))
 
 
 def serving_hosts() -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from typing import Any
 import polong
 from polong.api.app import Service
 from polong.api.http import Server
+from polong.api.serviceaccounttokens import ISSUER
+from polong.api.tokens import Tokens
 from polong.client.rest import Client
 from polong.cri.service import CriService
 from polong.daemon import inprocess
@@ -61,7 +63,8 @@ class Node:
 
     async def _api(self, storage: Storage) -> Service:
         config = self._config
-        service = Service(storage, node_name=config.node_name, root_ca=self._credentials.ca.read_text())
+        tokens = Tokens(ISSUER, self._credentials.token_key)
+        service = Service(storage, node_name=config.node_name, root_ca=self._credentials.ca.read_text(), tokens=tokens)
         await service.start()
         self._front.push_async_callback(service.aclose)
         server = Server(service, names=serving_hosts())

@@ -194,7 +194,6 @@ async def test_nodes(api: Api) -> None:
     [
         ("GET", "/api/v1/nope", 404),
         ("GET", "/apis/nope/v1/pods", 404),
-        ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", 404),
         ("GET", "/api/v1/namespaces/default/pods/p/nope", 404),
         ("PUT", PODS, 405),
         ("PATCH", PODS, 405),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from polong.api.resources import reviews
 from polong.api.resources.configmaps import ConfigMaps
 from polong.api.resources.events import Events, EventsV1
 from polong.api.resources.kind import Kind
@@ -44,6 +45,7 @@ class Registry:
             ClusterRoles(),
             RoleBindings(),
             ClusterRoleBindings(),
+            *(review() for review in reviews.ALL),
         )
         self._kinds = {(kind.resource.group, kind.resource.version, kind.resource.plural): kind for kind in kinds}
 
