@@ -22,7 +22,7 @@ from polong.cni.attachments import Attached, Attachments
 from polong.cni.invoke import PLUGIN_DIRS, Plugins
 from polong.cni.types import Attachment, PortMapping
 from polong.kit.errors import FailedPrecondition, Unavailable
-from polong.linux import namespaces, process
+from polong.linux import namespaces, process, userns
 
 Json = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -124,10 +124,14 @@ class PodNetwork:
     def _pin(self, sandbox_id: str) -> Path:
         return self._pins / sandbox_id
 
-    async def create_namespace(self, sandbox_id: str) -> Path:
-        """A network namespace of the sandbox, pinned, its loopback up; its path."""
+    async def create_namespace(self, sandbox_id: str, user_namespace: str = "") -> Path:
+        """A network namespace of the sandbox, pinned, its loopback up; its path. It belongs to the user namespace pinned at that path,
+        "" being the host's."""
         path = self._pin(sandbox_id)
-        await namespaces.pin_network(path)
+        if user_namespace:
+            await userns.pin_network(path, Path(user_namespace))
+        else:
+            await namespaces.pin_network(path)
         return path
 
     async def attach(self, sandbox_id: str, *, name: str, namespace: str, uid: str, ports: Sequence[PortMapping]) -> Attachment:

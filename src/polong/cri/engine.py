@@ -36,6 +36,7 @@ class Settings:
 
     `state_dir` survives a reboot (records), `run_dir` need not (bundles, sandboxes' files). `cgroup_parent` is the node's, absolute
     below the mount of each hierarchy; sandboxes that name no parent get one there. `pause` is the binary of PID 1.
+    `mapped_roots` is a directory that users of Pods with a user namespace can walk through, None where there are no such Pods.
     `seccomp_default` is the distribution's profile, from which RuntimeDefault is made; None where the host has none.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     host: Host
     seccomp_default: Json | None
     version: str = "0"
+    mapped_roots: Path | None = None
 
     def sandbox_dir(self, sandbox_id: str) -> Path:
         return self.run_dir / "sandboxes" / sandbox_id

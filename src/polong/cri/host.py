@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from polong.cri import dial
-from polong.cri.kernel import CgroupUsage, Interface, Kernel, Process
+from polong.cri.kernel import CgroupUsage, Details, Interface, Kernel, Process
 from polong.kit.errors import Internal, Invalid, TooLarge
-from polong.linux import mounts, namespaces, netdev, paths, proc, syscalls
+from polong.linux import cgroup_details, mounts, namespaces, netdev, paths, proc, syscalls, userns
 from polong.linux.cgroups import Cgroups
 from polong.linux.flags import MNT, MS
 from polong.linux.pidfd import PidFd
+from polong.linux.userns import IdMapping
 from polong.oci import host as oci_host
 from polong.oci import verify
 from polong.oci.spec.model import Device, Json
@@ -115,6 +117,16 @@ class HostKernel:
             oom_kills=stats.oom_kills,
         )
 
+    def details(self, cgroup: str) -> Details | None:
+        return cgroup_details.read(self._cgroups, cgroup)
+
+    def open_files_limit(self, pid: int) -> int:
+        try:
+            soft, _ = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        except OSError:
+            return 0
+        return max(0, soft)
+
     def interfaces(self, pid: int) -> Sequence[Interface]:
         try:
             return [each for each in netdev.of_process(pid) if each.name != "lo"]
@@ -136,6 +148,17 @@ class HostKernel:
                 if directory != str(top):
                     found.add(f"{cgroup.rstrip('/')}/{Path(directory).relative_to(top)}")
         return sorted(found, key=lambda path: (-path.count("/"), path))
+
+    async def make_user_namespace(self, path: Path, mapping: IdMapping) -> None:
+        await userns.pin(path, mapping)
+
+    def mount_mapped(self, source: Path, target: Path, user_namespace: Path) -> None:
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        if source.is_dir():
+            target.mkdir(mode=0o700)
+        else:
+            target.touch(mode=0o600)
+        userns.bind_mapped(source, target, user_namespace)
 
     def mount_shm(self, path: Path, size: int) -> None:
         mounts.Tmpfs(str(path), size=size, mode=0o1777, flags=MS.NOSUID | MS.NODEV | MS.NOEXEC, source="shm").execute()

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from polong.linux.cgroup_details import Details as Details
 from polong.linux.netdev import Interface as Interface
+from polong.linux.userns import IdMapping as IdMapping
 from polong.oci.spec.model import Device, Json
 
 
@@ -79,6 +81,14 @@ class Kernel(Protocol):
         """None where there is no such cgroup."""
         ...
 
+    def details(self, cgroup: str) -> Details | None:
+        """What only metrics are made of; None where there is no such cgroup. Slow: for a thread."""
+        ...
+
+    def open_files_limit(self, pid: int) -> int:
+        """RLIMIT_NOFILE, soft; 0 where the process is gone."""
+        ...
+
     def interfaces(self, pid: int) -> Sequence[Interface]:
         """Counters of the network interfaces that the process sees, loopback left out; none where it is gone."""
         ...
@@ -89,6 +99,14 @@ class Kernel(Protocol):
 
     def child_cgroups(self, cgroup: str) -> Sequence[str]:
         """All cgroups below, deepest first."""
+        ...
+
+    async def make_user_namespace(self, path: Path, mapping: IdMapping) -> None:
+        """Made, mapped, and pinned at `path`. Unavailable where it cannot be."""
+        ...
+
+    def mount_mapped(self, source: Path, target: Path, user_namespace: Path) -> None:
+        """Bind `source` on the new `target`, its owners seen through the mapping. OSError where the kernel refuses."""
         ...
 
     def mount_shm(self, path: Path, size: int) -> None: ...

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from polong.cri import sandbox_files
+from polong.cri import sandbox_files, volumes
 from polong.cri.engine import Engine, Handler, remove_tree
 from polong.kit.errors import NotFound
 
@@ -28,6 +28,7 @@ async def container(engine: Engine, container_id: str, cgroup: str, handler_name
         ("runtime state", lambda: handler.runtime.delete(container_id, force=True)),
         ("supervisor files", forget),
         ("root file system", lambda: engine.images.release_rootfs(container_id)),
+        ("volumes", lambda: asyncio.to_thread(volumes.release, engine, container_id)),
         ("bundle", lambda: asyncio.to_thread(remove_tree, engine.settings.container_dir(container_id))),
         ("cgroup", lambda: _remove(engine, cgroup)),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from polong.cri import userns
 from polong.cri.records.container import ContainerRecord, state
 from polong.criapi.wire import v1
 from polong.kit.errors import FailedPrecondition, Invalid, Unsupported
@@ -18,11 +19,12 @@ Find = Callable[[str], ContainerRecord | None]
 
 @dataclass(frozen=True)
 class SandboxNamespaces:
-    """Where a container finds the namespaces of its sandbox. `netns` is empty for the host's network."""
+    """Where a container finds the namespaces of its sandbox. `netns` is empty for the host's network, `userns` for the host's users."""
 
     sandbox_id: str
     pause_pid: int
     netns: str
+    userns: str = ""
 
 
 def of_process(pid: int, kind: str) -> str:
@@ -35,14 +37,16 @@ def check_sandbox(options: v1.NamespaceOption) -> None:
     if options.pid == v1.TARGET:
         raise Invalid("pid namespace mode TARGET is for containers: a sandbox has no target")
     _refuse_what_is_not_supported(options)
+    userns.mapping(options)
 
 
-def for_sandbox(options: v1.NamespaceOption, netns: str) -> Namespaces:
+def for_sandbox(options: v1.NamespaceOption, netns: str, user_namespace: str = "") -> Namespaces:
     """The namespaces of /pause. For a sandbox POD and CONTAINER mean the same."""
     check_sandbox(options)
     # The host's network goes with the host's name: a Pod of it must not appear under another one.
     host_network = options.network == v1.NODE
     return Namespaces(
+        user=user_namespace or NODE,
         pid=NODE if options.pid == v1.NODE else NEW,
         ipc=NODE if options.ipc == v1.NODE else NEW,
         network=NODE if host_network else netns,
@@ -52,10 +56,12 @@ def for_sandbox(options: v1.NamespaceOption, netns: str) -> Namespaces:
 
 
 def for_container(options: v1.NamespaceOption, sandbox: SandboxNamespaces, find: Find) -> Namespaces:
-    """The namespaces of one container. `find` looks a container up by id, for mode TARGET."""
+    """The namespaces of one container. `find` looks a container up by id, for mode TARGET. The network is the sandbox's, whatever the
+    container says: a Pod has one."""
     _refuse_what_is_not_supported(options)
-    host_network = options.network == v1.NODE
+    host_network = not sandbox.netns
     return Namespaces(
+        user=sandbox.userns or NODE,
         pid=_pid(options, sandbox, find),
         ipc=_ipc(options, sandbox),
         network=NODE if host_network else sandbox.netns,
@@ -99,8 +105,6 @@ def running_target(target_id: str, sandbox_id: str, find: Find) -> ContainerReco
 
 
 def _refuse_what_is_not_supported(options: v1.NamespaceOption) -> None:
-    if options.HasField("userns_options") and options.userns_options.mode != v1.NODE:
-        raise Unsupported("user namespaces (hostUsers: false) are not supported by this runtime")
     if options.network not in (v1.POD, v1.NODE):
         raise Unsupported(f"network namespace mode {v1.NamespaceMode.Name(options.network)} is not supported: POD or NODE")
     if options.ipc == v1.TARGET:

@@ -7,13 +7,13 @@ from pathlib import Path
 _DIRECTORIES = ("dev", "etc", "proc", "run", "sys", "tmp")
 
 
-def path(run_dir: Path) -> Path:
-    return run_dir / "pause"
+def path(directory: Path) -> Path:
+    return directory / "pause"
 
 
-def make(run_dir: Path, binary: Path) -> None:
+def make(directory: Path, binary: Path) -> None:
     """Idempotent. A running /pause of an older build keeps its file: the new one is renamed over it."""
-    root = path(run_dir)
+    root = path(directory)
     for name in _DIRECTORIES:
         (root / name).mkdir(mode=0o755, parents=True, exist_ok=True)
     program, wanted = root / "pause", binary.read_bytes()

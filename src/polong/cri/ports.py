@@ -11,6 +11,7 @@ from polong.cni.types import Attachment as Attachment
 from polong.cni.types import PortMapping as PortMapping
 from polong.images.model import Image as Image
 from polong.images.model import ImageConfig as ImageConfig
+from polong.images.model import MappedIds as MappedIds
 from polong.images.model import RegistryAuth as RegistryAuth
 from polong.kit.stdio import Reader, Stdio, TerminalSize, Writer
 from polong.oci.supervised import Supervised as Supervised
@@ -48,13 +49,19 @@ class ImageStore(Protocol):
         """Bytes and inodes of what container `key` wrote, (0, 0) where it has no root file system. A walk, in a thread."""
         ...
 
-    async def mount_rootfs(self, image_id: str, key: str) -> Path:
+    async def mount_rootfs(self, image_id: str, key: str, mapping: MappedIds | None = None) -> Path:
         """A writable overlay over the image for container `key`, mounted; the path of the merged root. An init layer of real
-        directories (dev, proc, sys, etc, run, tmp) lies above the image, so that no link of the image stands at those places."""
+        directories (dev, proc, sys, etc, run, tmp) lies above the image, so that no link of the image stands at those places.
+        With `mapping` the image's owners are those of a user namespace, whose own processes can reach the root."""
+        ...
+
+    async def mount_volume(self, image_id: str, key: str, name: str) -> Path:
+        """The content of an image, read-only, as volume `name` (a plain word) of container `key`, whose root file system is mounted.
+        It goes with that."""
         ...
 
     async def release_rootfs(self, key: str) -> None:
-        """Unmount and delete it. Idempotent; also for keys of an earlier run of the daemon."""
+        """Unmount and delete it, and its volumes. Idempotent; also for keys of an earlier run of the daemon."""
         ...
 
     async def rootfs_keys(self) -> Sequence[str]:
@@ -162,8 +169,8 @@ class Network(Protocol):
         """Bridge, masquerade rule, ip_forward: once, when the node starts. Idempotent."""
         ...
 
-    async def create_namespace(self, sandbox_id: str) -> Path:
-        """A network namespace, pinned, its loopback up; its path."""
+    async def create_namespace(self, sandbox_id: str, user_namespace: str = "") -> Path:
+        """A network namespace, pinned, its loopback up; its path. It belongs to the user namespace at that path, "" being the host's."""
         ...
 
     async def attach(self, sandbox_id: str, *, name: str, namespace: str, uid: str, ports: Sequence[PortMapping]) -> Attachment:

@@ -22,6 +22,11 @@ def paths(directory: Path, options: v1.NamespaceOption) -> SandboxFiles:
     return SandboxFiles(str(directory / "hostname"), str(directory / "resolv.conf"), shm)
 
 
+def user_namespace(directory: Path) -> Path:
+    """Where the Pod's own one is pinned, if it has one."""
+    return directory / "userns"
+
+
 def make(kernel: Kernel, directory: Path, config: v1.PodSandboxConfig) -> None:
     """Write the files and mount the shm. `directory` exists."""
     files = paths(directory, config.linux.security_context.namespace_options)
@@ -36,8 +41,9 @@ def make(kernel: Kernel, directory: Path, config: v1.PodSandboxConfig) -> None:
 
 
 def unmake(kernel: Kernel, directory: Path) -> None:
-    """Unmount the shm: the rest goes with the directory. Idempotent."""
+    """Unmount the shm and let the user namespace go: the rest goes with the directory. Idempotent."""
     kernel.unmount(directory / "shm")
+    kernel.unmount(user_namespace(directory))
 
 
 def _resolv_conf(config: v1.PodSandboxConfig) -> str:

@@ -1,4 +1,7 @@
-"""Which seccomp profile a container gets. RuntimeDefault unless it says otherwise; never unconfined because something is missing."""
+"""Which seccomp profile a container gets: the one it asks for, never none because something is missing on the host.
+
+A container of CRI that says nothing is unconfined, which critest insists on; our kubelet always says something, RuntimeDefault if need be.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +57,10 @@ def pause(profile: Json | None) -> Json:
     return {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "archMap": base.get("archMap") or [], "syscalls": [rule]}
 
 
-def chosen(profile: v1.SecurityProfile, *, privileged: bool, runtime_default: Json | None) -> Json | None:
+def chosen(security: v1.LinuxContainerSecurityContext, *, runtime_default: Json | None) -> Json | None:
     """The profile document, None for Unconfined. Reads a Localhost profile's file. Invalid where it cannot be had."""
-    if privileged or profile.profile_type == v1.SecurityProfile.Unconfined:
+    profile = security.seccomp
+    if security.privileged or not security.HasField("seccomp") or profile.profile_type == v1.SecurityProfile.Unconfined:
         return None
     if profile.profile_type == v1.SecurityProfile.RuntimeDefault:
         return default(runtime_default)

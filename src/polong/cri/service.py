@@ -93,7 +93,9 @@ class CriService:
     async def start(self) -> None:
         """Set the network up, then take over what an earlier run left."""
         engine = self._engine
-        pause_root.make(engine.settings.run_dir, engine.settings.pause)
+        for directory in (engine.settings.run_dir, engine.settings.mapped_roots):
+            if directory is not None:
+                pause_root.make(directory, engine.settings.pause)
         try:
             await engine.network.setup()
         except (PolongError, OSError) as error:

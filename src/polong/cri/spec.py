@@ -70,6 +70,7 @@ def container(inputs: ContainerInputs) -> ContainerSpec:
         mounts=mounts(config, inputs.files),
         devices=inputs.devices,
         capabilities=_capabilities(security, inputs.host),
+        ambient_capabilities=_ambient(security, inputs.host),
         privileged=security.privileged,
         no_new_privileges=security.no_new_privs,
         readonly_rootfs=security.readonly_rootfs,
@@ -104,13 +105,6 @@ def refuse_unsupported(config: v1.ContainerConfig) -> None:
         raise Unsupported("windows containers are not supported", reason=_REASON)
     if config.CDI_devices:
         raise Unsupported("CDI devices are not supported", reason=_REASON)
-    if config.linux.security_context.capabilities.add_ambient_capabilities:
-        raise Unsupported("ambient capabilities are not supported", reason=_REASON)
-    for mount in config.mounts:
-        if mount.HasField("image") and mount.image.image:
-            raise Unsupported(f"image volumes are not supported: mount at {mount.container_path}", reason=_REASON)
-        if mount.uidMappings or mount.gidMappings:
-            raise Unsupported(f"mounts with id mappings are not supported: {mount.container_path}", reason=_REASON)
 
 
 def arguments(config: v1.ContainerConfig, image: ImageConfig) -> tuple[str, ...]:
@@ -157,8 +151,15 @@ def mounts(config: v1.ContainerConfig, files: SandboxFiles) -> tuple[Mount, ...]
     return tuple(result)
 
 
+def is_image(mount: v1.Mount) -> bool:
+    """Whether it is a volume that an image fills (KEP-4639)."""
+    return mount.HasField("image") and bool(mount.image.image)
+
+
 def _mount(mount: v1.Mount, *, privileged: bool) -> Mount:
     destination = checked_destination(mount.container_path, privileged=privileged)
+    if is_image(mount) and not mount.readonly:
+        raise Invalid(f"image volume at {destination} must be read-only", reason=_REASON)
     if not mount.host_path.startswith("/"):
         raise Invalid(f"source {mount.host_path[:256]!r} of the mount at {destination} is not an absolute path", reason=_REASON)
     if mount.propagation == v1.PROPAGATION_BIDIRECTIONAL and not privileged:
@@ -217,6 +218,14 @@ def _capabilities(security: v1.LinuxContainerSecurityContext, host: Host) -> fro
     if security.privileged:
         return host.capabilities
     return capabilities.effective(security.capabilities.add_capabilities, security.capabilities.drop_capabilities, host.capabilities)
+
+
+def _ambient(security: v1.LinuxContainerSecurityContext, host: Host) -> frozenset[str]:
+    """What a process that is not root keeps over execve(2): what is asked for, out of what the container has."""
+    asked = {capabilities.canonical(name) for name in security.capabilities.add_ambient_capabilities}
+    if missing := sorted(asked - _capabilities(security, host)):
+        raise Invalid(f"ambient capabilities {', '.join(missing)} are not among those of the container", reason=_REASON)
+    return frozenset(asked)
 
 
 def _apparmor(security: v1.LinuxContainerSecurityContext, host: Host) -> str:

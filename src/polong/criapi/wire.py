@@ -26,4 +26,22 @@ if "cri_api" not in sys.modules:
 
 from cri_api.v1 import api_pb2 as v1  # noqa: E402
 
-__all__ = ["v1"]
+__all__ = ["set_image_ref", "v1"]
+
+# ImageSpec.image_ref of CRI 0.36 (KEP-5365), which this package's messages do not name yet: number 20, a string.
+_IMAGE_REF = 20 << 3 | 2
+
+
+def set_image_ref(spec: v1.ImageSpec, reference: str) -> None:
+    """Tell in an ImageSpec which image was really used, in a field that protobuf carries whether it knows it or not."""
+    text = reference.encode()
+    spec.MergeFromString(_varint(_IMAGE_REF) + _varint(len(text)) + text)
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

@@ -45,6 +45,11 @@ class RuntimeConfig:
         return self.run_parent / self.node_id
 
     @property
+    def mapped_roots(self) -> Path:
+        """Root file systems of Pods with users of their own: the one place that these users can reach by path."""
+        return self.run_parent.with_name(f"{self.run_parent.name}-users") / self.node_id
+
+    @property
     def images_dir(self) -> Path:
         return self.root / "images"
 

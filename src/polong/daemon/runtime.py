@@ -44,7 +44,10 @@ class RuntimeParts:
         handler = Handler(Runtime(launcher, config.run_dir), Conmon(launcher, config.run_dir))
         self._kernel = HostKernel(launcher.groups)
         self.images = ImageService(
-            config.images_dir, in_use=lambda: self.cri.images_in_use(), hosts=Hosts(config.registries, loopback_http=True)
+            config.images_dir,
+            in_use=lambda: self.cri.images_in_use(),
+            hosts=Hosts(config.registries, loopback_http=True),
+            mapped_roots=config.mapped_roots,
         )
         settings = Settings(
             state_dir=config.containers_dir,
@@ -54,6 +57,7 @@ class RuntimeParts:
             host=oci_host.probe(),
             seccomp_default=_seccomp(),
             version=polong.__version__,
+            mapped_roots=config.mapped_roots,
         )
         self.cri = CriService(
             settings,
@@ -82,9 +86,11 @@ class RuntimeParts:
         for cgroup in [*self._kernel.child_cgroups(config.cgroup_parent), config.cgroup_parent]:
             self._kernel.remove_cgroup(cgroup)
         self._kernel.remove_empty_cgroup(str(Path(config.cgroup_parent).parent))
-        await asyncio.to_thread(shutil.rmtree, config.run_dir)
-        with contextlib.suppress(OSError):
-            config.run_dir.parent.rmdir()
+        for made in (config.run_dir, config.mapped_roots):
+            await asyncio.to_thread(shutil.rmtree, made)
+        for directory in (config.mapped_roots.parent, config.run_dir.parent):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
 
 
 def _seccomp() -> Json | None:

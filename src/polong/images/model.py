@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class Image:
     repo_digests: tuple[str, ...]
     size: int
     config: ImageConfig
+
+
+@dataclass(frozen=True)
+class MappedIds:
+    """The ids of a user namespace: its id 0 is `host` on the host. The namespace itself is pinned at `path`."""
+
+    host: int
+    path: Path
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
 
 _VERSION = 1
+_PARTIAL = ".partial"
 _log = logging.getLogger(__name__)
 
 
@@ -19,8 +21,9 @@ def write(path: Path, value: Json) -> None:
     """Durable on return."""
     body = json.dumps(value, sort_keys=True)
     text = json.dumps({"version": _VERSION, "sha256": hashlib.sha256(body.encode()).hexdigest(), "value": value}, sort_keys=True, indent=1)
-    partial = path.with_name(f".{path.name}.partial")
-    number = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    # Of its own: two pulls that share a layer write its record at the same time.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+    number = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(number, "w") as stream:
         stream.write(text + "\n")
         stream.flush()
@@ -31,6 +34,12 @@ def write(path: Path, value: Json) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def clear_unfinished(directory: Path) -> None:
+    """What an earlier run was writing when it ended."""
+    for partial in directory.glob(f".*{_PARTIAL}"):
+        partial.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Json | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from polong.images import reference as references
 from polong.images.catalog import Entry
 from polong.images.hosts import Hosts
-from polong.images.model import Image, RegistryAuth
+from polong.images.model import Image, MappedIds, RegistryAuth
 from polong.images.pull import Progress, Puller
 from polong.images.reference import Reference
 from polong.images.registry import Timeouts
@@ -32,8 +32,10 @@ class ImageService:
         hosts: Hosts | None = None,
         architecture: str | None = None,
         timeouts: Timeouts | None = None,
+        mapped_roots: Path | None = None,
     ) -> None:
-        self.store = Store(root)
+        """`mapped_roots` is where root file systems of user namespaces are mounted (made, 0711); such are refused without."""
+        self.store = Store(root, mapped_roots)
         self.in_use = in_use
         self.architecture = architecture
         self._puller = Puller(self.store, hosts or Hosts(), architecture=architecture, timeouts=timeouts)
@@ -107,12 +109,19 @@ class ImageService:
     async def rootfs_usage(self, key: str) -> tuple[int, int]:
         return await asyncio.to_thread(self.store.snapshots.usage, key)
 
-    async def mount_rootfs(self, image_id: str, key: str) -> Path:
+    async def mount_rootfs(self, image_id: str, key: str, mapping: MappedIds | None = None) -> Path:
         entry = self.store.catalog.find(image_id)
         if entry is None:
             raise NotFound(f"no image {image_id!r} on this node")
         with self.store.holding(entry):
-            return await asyncio.to_thread(self.store.snapshots.mount, str(entry.id), entry.chains, key)
+            return await asyncio.to_thread(self.store.snapshots.mount, str(entry.id), entry.chains, key, mapping)
+
+    async def mount_volume(self, image_id: str, key: str, name: str) -> Path:
+        entry = self.store.catalog.find(image_id)
+        if entry is None:
+            raise NotFound(f"no image {image_id!r} on this node")
+        with self.store.holding(entry):
+            return await asyncio.to_thread(self.store.snapshots.mount_volume, entry.chains, key, name)
 
     async def release_rootfs(self, key: str) -> None:
         await asyncio.to_thread(self.store.snapshots.release, key)

@@ -21,8 +21,9 @@ from typing import Any
 
 from polong.images import records, trees
 from polong.images.digest import Digest
+from polong.images.model import MappedIds
 from polong.kit.errors import BadRequest, NotFound, Unsupported
-from polong.linux import mounts, syscalls
+from polong.linux import mounts, syscalls, userns
 from polong.linux.fds import Fd
 from polong.linux.flags import MNT
 
@@ -48,11 +49,16 @@ class LayerRecord:
 class Snapshots:
     """Blocking, a few system calls each; removals of large trees belong into a thread."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, mapped_roots: Path | None = None) -> None:
+        self._mapped_roots = mapped_roots
         self._layers, self._init, self._rootfs = root / "layers", root / "init", root / "rootfs"
         self._trash = root / "trash"
         for directory in (self._layers, self._init, self._rootfs, self._trash):
             directory.mkdir(mode=0o700, exist_ok=True)
+        if mapped_roots is not None:
+            for directory in (mapped_roots.parent, mapped_roots):
+                directory.mkdir(mode=0o711, exist_ok=True)
+                directory.chmod(0o711)
         self._records = {record.chain: record for record in self._load()}
         self._volatile = True
 
@@ -164,12 +170,10 @@ class Snapshots:
 
     # --- containers ---------------------------------------------------------------------------------------------------------
 
-    def mount(self, image_id: str, chains: Sequence[Digest], key: str) -> Path:
+    def mount(self, image_id: str, chains: Sequence[Digest], key: str, mapping: MappedIds | None = None) -> Path:
         """The merged root of container `key`. Nothing is left behind where it fails."""
         directory = self._directory(key)
-        missing = [chain for chain in chains if chain not in self._records]
-        if missing:
-            raise NotFound(f"image {image_id} lacks layer {missing[0]} on this node; pull it again")
+        self._require(chains)
         if directory.exists():
             self.release(key)
         init = self._init_layer(chains)
@@ -177,34 +181,81 @@ class Snapshots:
         try:
             for name in ("upper", "work", "merged"):
                 (directory / name).mkdir(mode=0o700)
-            top = init.stat()
-            os.chown(directory / "upper", top.st_uid, top.st_gid)
+            top, shift = init.stat(), 0 if mapping is None else mapping.host
+            os.chown(directory / "upper", top.st_uid + shift, top.st_gid + shift)
             (directory / "upper").chmod(stat.S_IMODE(top.st_mode))
             # Recovery reads it; losing it to a power failure loses nothing, because containers do not survive one either.
             (directory / "record.json").write_text(json.dumps({"image": image_id, "chains": [str(chain) for chain in chains]}))
-            self._overlay([init, *(self.layer_path(chain) for chain in reversed(chains))], directory)
+            lowers = [init, *(self.layer_path(chain) for chain in reversed(chains))]
+            if mapping is None:
+                self._overlay(lowers, directory, directory / "merged")
+                return directory / "merged"
+            return self._mapped(lowers, directory, mapping)
         except BaseException:
             self.release(key)
             raise
-        return directory / "merged"
 
-    def _overlay(self, lowers: Sequence[Path], directory: Path) -> None:
-        names = [str(path) for path in lowers]
-        held: list[Fd] = []
+    def _mapped(self, lowers: Sequence[Path], directory: Path, mapping: MappedIds) -> Path:
+        """The overlay over layers whose owners are seen through the mapping. Processes of the user namespace walk to their root by
+        path, and root's directories are closed to them: so it is mounted elsewhere, in a directory that is open to their group alone."""
+        if self._mapped_roots is None:
+            raise Unsupported("user namespaces need a directory for root file systems that others than root can reach")
+        place = self._mapped_roots / directory.name
+        place.mkdir(mode=0o700)
+        os.chown(place, 0, mapping.host)
+        place.chmod(0o710)
+        (place / "merged").mkdir(mode=0o700)
+        bound: list[Path] = []
         try:
-            if sum(map(len, names)) + len(names) > _LOWER_LIMIT:
-                # Too many layers for one page of options: name them by descriptors, which are short.
-                held = [Fd(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) for path in lowers]
-                names = [f"/proc/self/fd/{fd.fileno()}" for fd in held]
-            if sum(map(len, names)) + len(names) > _LOWER_LIMIT:
-                raise Unsupported(f"image has {len(names)} layers, more than one overlay mount can name")
-            self._mount(names, directory)
+            for number, lower in enumerate(lowers):
+                target = directory / "lower" / str(number)
+                target.mkdir(mode=0o700, parents=True)
+                bound.append(target)
+                userns.bind_mapped(lower, target, mapping.path, recursive=False)
+            self._overlay(bound, directory, place / "merged")
+        except OSError as error:
+            raise Unsupported(f"cannot map the owners of an image: {error.strerror}") from error
+        finally:
+            # The overlay holds its layers by itself.
+            for target in bound:
+                _unmount(target)
+        return place / "merged"
+
+    def mount_volume(self, chains: Sequence[Digest], key: str, name: str) -> Path:
+        """An image's content as a read-only volume of container `key`; it goes with the container. Nothing is left where it fails."""
+        self._require(chains)
+        directory = self._directory(key)
+        volume = directory / "volumes" / name
+        volume.mkdir(mode=0o700, parents=True)
+        record = self._record(directory)
+        record["chains"] = list(dict.fromkeys([*record.get("chains", []), *(str(chain) for chain in chains)]))
+        (directory / "record.json").write_text(json.dumps(record))
+        # Without an upper directory overlayfs wants two lower ones; and a layer by itself would show its whiteouts as devices.
+        bottom = directory / "volumes" / "bottom"
+        bottom.mkdir(mode=0o755, exist_ok=True)
+        names, held = _short([*(self.layer_path(chain) for chain in reversed(chains)), bottom])
+        try:
+            mounts.Overlay(tuple(names), "", "", str(volume), options=_OPTIONS).execute()
+        finally:
+            for fd in held:
+                fd.close()
+        return volume
+
+    def _require(self, chains: Sequence[Digest]) -> None:
+        missing = [chain for chain in chains if chain not in self._records]
+        if missing:
+            raise NotFound(f"layer {missing[0]} of the image is not on this node; pull it again")
+
+    def _overlay(self, lowers: Sequence[Path], directory: Path, merged: Path) -> None:
+        names, held = _short(lowers)
+        try:
+            self._mount(names, directory, str(merged))
         finally:
             for fd in held:
                 fd.close()
 
-    def _mount(self, lowers: Sequence[str], directory: Path) -> None:
-        upper, work, merged = (str(directory / name) for name in ("upper", "work", "merged"))
+    def _mount(self, lowers: Sequence[str], directory: Path, merged: str) -> None:
+        upper, work = str(directory / "upper"), str(directory / "work")
         if self._volatile:
             try:
                 mounts.Overlay(tuple(lowers), upper, work, merged, options=(*_OPTIONS, "volatile")).execute()
@@ -219,15 +270,11 @@ class Snapshots:
     def release(self, key: str) -> None:
         """Unmount and delete. Idempotent."""
         directory = self._directory(key)
-        merged = directory / "merged"
-        with suppress(FileNotFoundError):
-            while True:
-                try:
-                    syscalls.umount2(str(merged), MNT.DETACH)
-                except OSError as error:
-                    if error.errno == errno.EINVAL:
-                        break  # not, or no longer, a mount point
-                    raise
+        for place in (*directory.glob("lower/*"), *directory.glob("volumes/*"), directory / "merged"):
+            _unmount(place)
+        if self._mapped_roots is not None and (mapped := self._mapped_roots / key).is_dir():
+            _unmount(mapped / "merged")
+            self._remove(mapped)
         self._discard(directory)
 
     def usage(self, key: str) -> tuple[int, int]:
@@ -255,6 +302,30 @@ class Snapshots:
         if not _KEY.fullmatch(key):
             raise BadRequest(f"malformed root file system key {key[:80]!r}")
         return self._rootfs / key
+
+
+def _short(lowers: Sequence[Path]) -> tuple[list[str], list[Fd]]:
+    """Names for one page of mount options, and what must stay open until they are used: paths where they fit, else descriptors."""
+    names, held = [str(path) for path in lowers], []
+    if sum(map(len, names)) + len(names) > _LOWER_LIMIT:
+        held = [Fd(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) for path in lowers]
+        names = [f"/proc/self/fd/{fd.fileno()}" for fd in held]
+    if sum(map(len, names)) + len(names) > _LOWER_LIMIT:
+        for fd in held:
+            fd.close()
+        raise Unsupported(f"image has {len(names)} layers, more than one overlay mount can name")
+    return names, held
+
+
+def _unmount(place: Path) -> None:
+    with suppress(FileNotFoundError):
+        while True:
+            try:
+                syscalls.umount2(str(place), MNT.DETACH)
+            except OSError as error:
+                if error.errno == errno.EINVAL:
+                    return  # not, or no longer, a mount point
+                raise
 
 
 def _attributes(lowers: Sequence[Path], name: str) -> os.stat_result | None:

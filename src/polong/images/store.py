@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 
 from polong.images import digest as digests
 from polong.images import manifest as documents
+from polong.images import records
 from polong.images.catalog import Catalog, Entry
 from polong.images.content import ContentStore
 from polong.images.digest import Digest
@@ -42,17 +43,18 @@ _log = logging.getLogger(__name__)
 class Store:
     """One root directory. `start` before use."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, mapped_roots: Path | None = None) -> None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         root.chmod(0o700)
         self.root = root
         self.content = ContentStore(root)
-        self.snapshots = Snapshots(root)
+        self.snapshots = Snapshots(root, mapped_roots)
         self.catalog = Catalog(root / "index.json")
         self._leases: Counter[Digest] = Counter()
         # An import takes leases in the thread that reads its archive.
         self._guard = threading.Lock()
         self._collecting = asyncio.Lock()
+        self._saving = asyncio.Lock()
         self._workers = asyncio.Semaphore(os.cpu_count() or 1)
         self._unpacking: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
@@ -62,6 +64,7 @@ class Store:
         await self.collect()
 
     def _load(self) -> None:
+        records.clear_unfinished(self.root)
         self.content.clear_ingest()
         self.snapshots.clear_unfinished()
         for stored in Catalog.encoded(self.root / "index.json"):
@@ -223,14 +226,19 @@ class Store:
         await process.run(["/bin/sync", "-f", str(self.root)], timeout=_SYNC_SECONDS)
         await asyncio.to_thread(self.snapshots.persist_layers, entry.chains)
         entry = self.catalog.put(entry, tags=tags, digests=repo_digests)
-        await asyncio.to_thread(self.catalog.save)
+        await self._save()
         return entry
+
+    async def _save(self) -> None:
+        """One after the other: what a slower writer saw earlier must not replace what a faster one saw later."""
+        async with self._saving:
+            await asyncio.to_thread(self.catalog.save)
 
     async def forget(self, text: str) -> Entry | None:
         """Remove a name or an image; its content goes as soon as no container stands on it."""
         entry = self.catalog.remove(text)
         if entry is not None:
-            await asyncio.to_thread(self.catalog.save)
+            await self._save()
             await self.collect()
         return entry
 

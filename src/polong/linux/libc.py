@@ -19,6 +19,17 @@ class OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+class MountAttributes(ctypes.Structure):
+    """struct mount_attr, mount_setattr(2)."""
+
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
 # The same number on every architecture (asm-generic and x86-64 agree from 424 on).
 NR_OPEN_TREE = 428
 NR_MOVE_MOUNT = 429

@@ -66,7 +66,8 @@ class Tmpfs:
 
 @dataclass(frozen=True)
 class Overlay:
-    """overlayfs; `lower` from the top down. Paths may hold neither colon nor comma."""
+    """overlayfs; `lower` from the top down; `upper` and `work` empty for one that cannot be written to. Paths may hold neither colon
+    nor comma."""
 
     lower: tuple[str, ...]
     upper: str
@@ -81,8 +82,9 @@ class Overlay:
         for path in (*self.lower, self.upper, self.work):
             if set(path) & set(":,\\"):
                 raise ValueError(f"overlayfs cannot take the path {path!r}")
-        words = [f"lowerdir={':'.join(self.lower)}", f"upperdir={self.upper}", f"workdir={self.work}", *self.options]
-        syscalls.mount("overlay", self.target, "overlay", 0, ",".join(words))
+        writable = [f"upperdir={self.upper}", f"workdir={self.work}"] if self.upper else []
+        words = [f"lowerdir={':'.join(self.lower)}", *writable, *self.options]
+        syscalls.mount("overlay", self.target, "overlay", 0 if self.upper else MS.RDONLY, ",".join(words))
 
 
 def execute(plan: Iterable[Operation]) -> None:

@@ -6,7 +6,7 @@ import ctypes
 import os
 
 from polong.linux import libc
-from polong.linux.flags import AT_EMPTY_PATH, CLONE, MNT, MOVE_MOUNT_F_EMPTY_PATH, MS, OPEN_TREE_CLONE, RESOLVE
+from polong.linux.flags import AT_EMPTY_PATH, AT_RECURSIVE, CLONE, MNT, MOVE_MOUNT_F_EMPTY_PATH, MS, OPEN_TREE_CLONE, RESOLVE
 
 _AT_FDCWD = -100
 
@@ -40,9 +40,9 @@ def openat2(root: int, path: str, flags: int, *, mode: int = 0, resolve: int = 0
     return libc.syscall("openat2", libc.NR_OPENAT2, ctypes.c_int(root), encoded, ctypes.byref(how), size, path=path)
 
 
-def open_tree(fd: int, *, clone: bool = True) -> int:
-    """open_tree(2) of what `fd` names: a detached bind mount (close-on-exec)."""
-    flags = AT_EMPTY_PATH | os.O_CLOEXEC | (OPEN_TREE_CLONE if clone else 0)
+def open_tree(fd: int, *, clone: bool = True, recursive: bool = False) -> int:
+    """open_tree(2) of what `fd` names: a detached bind mount (close-on-exec), with the mounts below it where `recursive`."""
+    flags = AT_EMPTY_PATH | os.O_CLOEXEC | (OPEN_TREE_CLONE if clone else 0) | (AT_RECURSIVE if recursive else 0)
     return libc.syscall("open_tree", libc.NR_OPEN_TREE, ctypes.c_int(fd), ctypes.c_char_p(b""), ctypes.c_uint(flags))
 
 
@@ -50,6 +50,14 @@ def move_mount(fd: int, target: str) -> None:
     """move_mount(2): attach the detached mount `fd` at `target`."""
     arguments = (ctypes.c_int(fd), ctypes.c_char_p(b""), ctypes.c_int(_AT_FDCWD), ctypes.c_char_p(os.fsencode(target)))
     libc.syscall("move_mount", libc.NR_MOVE_MOUNT, *arguments, ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH), path=target)
+
+
+def mount_setattr(fd: int, flags: int, *, attr_set: int, userns_fd: int = 0) -> None:
+    """mount_setattr(2) of the mount that `fd` names (`flags` with AT_EMPTY_PATH)."""
+    attributes = libc.MountAttributes(attr_set, 0, 0, userns_fd)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    empty = ctypes.c_char_p(b"")
+    libc.syscall("mount_setattr", libc.NR_MOUNT_SETATTR, ctypes.c_int(fd), empty, ctypes.c_uint(flags), ctypes.byref(attributes), size)
 
 
 def pidfd_open(pid: int) -> int:

@@ -143,7 +143,7 @@ class Conmon:
         self._control(container_id, f"1 {height} {width}\n")
 
     async def reopen_log(self, container_id: str) -> None:
-        """After the log was renamed: go on in a new file of the old name."""
+        """After the log was renamed: go on in a new file of the old name. conmon heeds the word when it gets to it."""
         self._control(container_id, "2 0 0\n")
 
     def _control(self, container_id: str, message: str) -> None:

@@ -6,8 +6,10 @@ A mismatch is FailedPrecondition: the caller then deletes the container, which h
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ def created(pid: int, config: Json, root: Path = proc.PROC) -> None:
     except (ProcessLookupError, FileNotFoundError) as error:
         raise _wrong("its process has ended before it was started") from error
     wanted = config["process"]
-    _credentials(status, wanted)
+    _credentials(_seen_inside(status, pid, config, root), wanted)
     cgroup = config["linux"].get("cgroupsPath", "")
     _cgroup(groups, str(cgroup))
     _namespaces(pid, config["linux"].get("namespaces", []), root)
@@ -54,6 +56,33 @@ def started(pid: int, config: Json, root: Path = proc.PROC) -> None:
         raise _wrong("it runs without its seccomp filter")
 
 
+def _seen_inside(status: proc.Status, pid: int, config: Json, root: Path) -> proc.Status:
+    """Ids as the container's user namespace names them, where it joins one (which one is compared by itself)."""
+    if not any(entry.get("type") == "user" for entry in config["linux"].get("namespaces", [])):
+        return status
+    try:
+        users, groups = (_mapped((root / str(pid) / name).read_text(encoding="ascii")) for name in ("uid_map", "gid_map"))
+    except OSError as error:
+        raise _wrong("its process has ended before it was started") from error
+    real, effective, saved, files = (users(number) for number in status.uids)
+    own, acting, kept, group = (groups(number) for number in status.gids)
+    return dataclasses.replace(
+        status,
+        uids=(real, effective, saved, files),
+        gids=(own, acting, kept, group),
+        groups=tuple(groups(number) for number in status.groups),
+    )
+
+
+def _mapped(table: str) -> Callable[[int], int]:
+    ranges = [tuple(int(word) for word in line.split()) for line in table.splitlines()]
+
+    def inside(number: int) -> int:
+        return next((first + number - outer for first, outer, length in ranges if outer <= number < outer + length), -1)
+
+    return inside
+
+
 def _wrong(what: str) -> FailedPrecondition:
     return FailedPrecondition(f"container is refused: {what}", reason=_REASON)
 
@@ -72,8 +101,9 @@ def _credentials(status: proc.Status, wanted: Json) -> None:
     ):
         if extra := found & ~allowed:
             raise _wrong(f"its {name} capabilities hold {', '.join(sorted(capabilities.from_mask(extra))) or hex(extra)} beyond its own")
-    if status.cap_inheritable or status.cap_ambient:
-        raise _wrong("it has inheritable or ambient capabilities")
+    kept = capabilities.mask(wanted["capabilities"].get("ambient", []))
+    if status.cap_inheritable & ~kept or status.cap_ambient & ~kept:
+        raise _wrong("it has inheritable or ambient capabilities beyond its own")
     if wanted.get("noNewPrivileges") and not status.no_new_privileges:
         raise _wrong("no_new_privs is not set")
 

@@ -100,7 +100,8 @@ class Node:
             state_dir=directory / "network",
             run_dir=directory / "run-network",
         )
-        self.images = ImageService(directory / "images")
+        self.mapped_roots = Path("/run/polong-test-users") / self.node_id
+        self.images = ImageService(directory / "images", mapped_roots=self.mapped_roots)
         self.settings = Settings(
             state_dir=directory / "state",
             run_dir=run_dir,
@@ -108,6 +109,7 @@ class Node:
             pause=BINARIES / "pause",
             host=oci_host.probe(),
             seccomp_default=oci_host.default_seccomp(),
+            mapped_roots=self.mapped_roots,
         )
         self.service = self._build()
         self.count = 0
@@ -164,7 +166,10 @@ class Node:
         config = v1.ContainerConfig(
             metadata=v1.ContainerMetadata(name=name), image=v1.ImageSpec(image=IMAGE), command=command, log_path=f"{name}/0.log"
         )
-        config.linux.security_context.namespace_options.CopyFrom(held.config.linux.security_context.namespace_options)
+        security = config.linux.security_context
+        security.namespace_options.CopyFrom(held.config.linux.security_context.namespace_options)
+        # As our kubelet says of every container; who wants another profile says so.
+        security.seccomp.profile_type = v1.SecurityProfile.RuntimeDefault
         config.MergeFrom(v1.ContainerConfig(**changes))
         request = v1.CreateContainerRequest(pod_sandbox_id=sandbox, config=config, sandbox_config=held.config)
         return (await self.service.create_container(request)).container_id
@@ -235,6 +240,7 @@ class Node:
         left += [str(each) for each in (self.directory / "network").glob("ipam/**/*.*.*.*")]
         left += [str(each) for each in (self.directory / "network" / "attachments").glob("*")]
         left += [str(each) for each in (self.directory / "images" / "rootfs").glob("*")]
+        left += [str(each) for each in self.mapped_roots.glob("*") if each.name != "pause"]
         return left
 
     async def close(self) -> None:
@@ -246,6 +252,9 @@ class Node:
             await self.groups.kill(self.cgroup)
             await self.network.teardown()
             self.groups.delete(self.cgroup)
+            shutil.rmtree(self.mapped_roots, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.mapped_roots.parent.rmdir()
 
 
 def _mentions(pid: int, text: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from polong.cri.engine import Engine, Handler, Settings
-from polong.cri.kernel import CgroupUsage, Interface, Kernel, Process
+from polong.cri.kernel import CgroupUsage, Details, IdMapping, Interface, Kernel, Process
 from polong.cri.ports import (
     Attachment,
     ExecProcess,
@@ -153,6 +153,19 @@ class FakeKernel:
     def oom_kills(self, cgroup: str) -> int:
         return self.world.ooms.get(cgroup, 0)
 
+    async def make_user_namespace(self, path: Path, mapping: IdMapping) -> None:
+        path.touch()
+
+    def mount_mapped(self, source: Path, target: Path, user_namespace: Path) -> None:
+        target.parent.mkdir(exist_ok=True)
+        target.touch()
+
+    def details(self, cgroup: str) -> Details | None:
+        return Details(processes=2) if cgroup in self.world.cgroups else None
+
+    def open_files_limit(self, pid: int) -> int:
+        return 1024
+
     def interfaces(self, pid: int) -> Sequence[Interface]:
         return [Interface("eth0", 10, 1, 0, 0, 20, 2, 0, 0)]
 
@@ -220,7 +233,12 @@ class FakeImages:
     async def usage(self) -> tuple[Path, int, int]:
         return self.directory, 10, 2
 
-    async def mount_rootfs(self, image_id: str, key: str) -> Path:
+    async def mount_volume(self, image_id: str, key: str, name: str) -> Path:
+        path = self.directory / f"{key}-{name}"
+        path.mkdir()
+        return path
+
+    async def mount_rootfs(self, image_id: str, key: str, mapping: object = None) -> Path:
         await self.world.step("mount_rootfs", key)
         root = self.directory / key
         for name in ("dev", "proc", "sys", "etc", "run", "tmp"):
@@ -234,7 +252,7 @@ class FakeImages:
 
     @property
     def place(self) -> Path:
-        return Path("/images")
+        return Path("/")
 
     async def rootfs_usage(self, key: str) -> tuple[int, int]:
         return 4096, 3
@@ -388,7 +406,7 @@ class FakeNetwork:
     async def setup(self) -> None:
         await self.world.step("setup")
 
-    async def create_namespace(self, sandbox_id: str) -> Path:
+    async def create_namespace(self, sandbox_id: str, user_namespace: str = "") -> Path:
         await self.world.step("create_namespace", sandbox_id)
         self.world.netns.add(sandbox_id)
         return Path(f"/run/netns/{sandbox_id}")

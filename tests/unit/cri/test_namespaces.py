@@ -50,7 +50,7 @@ def test_container_mode_is_a_namespace_of_its_own() -> None:
 
 
 def test_node_modes_keep_the_hosts_and_the_hosts_name_with_its_network() -> None:
-    found = namespaces.for_container(options(pid=v1.NODE, ipc=v1.NODE, network=v1.NODE), SANDBOX, none)
+    found = namespaces.for_container(options(pid=v1.NODE, ipc=v1.NODE, network=v1.NODE), SandboxNamespaces("s1", 10, ""), none)
     assert (found.pid, found.ipc, found.network, found.uts) == (NODE, NODE, NODE, NODE)
     found = namespaces.for_sandbox(options(pid=v1.NODE, ipc=v1.NODE, network=v1.NODE), "")
     assert (found.pid, found.ipc, found.network, found.uts) == (NODE, NODE, NODE, NODE)
@@ -88,10 +88,16 @@ def test_a_sandbox_has_no_target() -> None:
         namespaces.check_sandbox(options(pid=v1.TARGET))
 
 
-def test_user_namespaces_are_refused_by_name() -> None:
-    with pytest.raises(Unsupported, match="hostUsers"):
-        namespaces.check_sandbox(v1.NamespaceOption(userns_options=v1.UserNamespace(mode=v1.POD)))
-    namespaces.check_sandbox(v1.NamespaceOption(userns_options=v1.UserNamespace(mode=v1.NODE)))
+def test_a_pods_user_namespace_is_joined_by_its_sandbox_and_by_every_container() -> None:
+    assert namespaces.for_sandbox(options(), "/run/netns/s1", "/pins/user").user == "/pins/user"
+    where = SandboxNamespaces("s1", 10, "/run/netns/s1", "/pins/user")
+    assert namespaces.for_container(options(), where, none).user == "/pins/user"
+    assert namespaces.for_container(options(), SANDBOX, none).user == NODE
+
+
+def test_the_network_is_the_sandboxes_whatever_a_container_says() -> None:
+    assert namespaces.for_container(options(network=v1.NODE), SANDBOX, none).network == SANDBOX.netns
+    assert namespaces.for_container(options(network=v1.POD), SandboxNamespaces("s1", 10, ""), none).network == NODE
 
 
 def test_network_and_ipc_modes_that_do_not_exist_are_refused() -> None:

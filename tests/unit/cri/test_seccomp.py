@@ -16,13 +16,18 @@ Profile = v1.SecurityProfile
 
 
 def chosen(kind: int, reference: str = "", *, privileged: bool = False) -> object:
-    return seccomp.chosen(Profile(profile_type=kind, localhost_ref=reference), privileged=privileged, runtime_default=DEFAULT)
+    profile = Profile(profile_type=kind, localhost_ref=reference)
+    return seccomp.chosen(v1.LinuxContainerSecurityContext(seccomp=profile, privileged=privileged), runtime_default=DEFAULT)
 
 
-def test_nothing_said_is_runtime_default() -> None:
-    found = seccomp.chosen(Profile(), privileged=False, runtime_default=DEFAULT)
+def test_an_empty_profile_is_runtime_default() -> None:
+    found = seccomp.chosen(v1.LinuxContainerSecurityContext(seccomp=Profile()), runtime_default=DEFAULT)
     assert isinstance(found, dict)
     assert found["defaultAction"] == "SCMP_ACT_ERRNO"
+
+
+def test_no_profile_at_all_is_unconfined_as_critest_has_it() -> None:
+    assert seccomp.chosen(v1.LinuxContainerSecurityContext(), runtime_default=DEFAULT) is None
 
 
 def test_unconfined_only_where_it_was_asked_for_or_privileged() -> None:

@@ -146,10 +146,7 @@ def test_privileged_needs_a_privileged_sandbox() -> None:
     "config",
     [
         v1.ContainerConfig(CDI_devices=[v1.CDIDevice(name="x")]),
-        v1.ContainerConfig(mounts=[v1.Mount(container_path="/i", image=v1.ImageSpec(image="busybox"))]),
-        v1.ContainerConfig(mounts=[v1.Mount(container_path="/i", host_path="/h", uidMappings=[v1.IDMapping(length=1)])]),
         v1.ContainerConfig(windows=v1.WindowsContainerConfig()),
-        security(capabilities=v1.Capability(add_ambient_capabilities=["KILL"])),
         security(apparmor=v1.SecurityProfile(profile_type=v1.SecurityProfile.Localhost, localhost_ref="p")),
     ],
 )
@@ -157,6 +154,33 @@ def test_what_is_not_supported_is_refused_by_name(config: v1.ContainerConfig) ->
     with pytest.raises(Unsupported) as error:
         spec.container(inputs(config))
     assert error.value.reason == "CreateContainerError"
+
+
+def test_ambient_capabilities_are_among_those_of_the_container() -> None:
+    found = spec.container(inputs(security(capabilities=v1.Capability(add_ambient_capabilities=["KILL"]))))
+    assert found.ambient_capabilities == {"CAP_KILL"}
+    with pytest.raises(Invalid, match="CAP_SYS_ADMIN are not among"):
+        spec.container(inputs(security(capabilities=v1.Capability(add_ambient_capabilities=["SYS_ADMIN"]))))
+
+
+def test_an_image_volume_must_be_read_only() -> None:
+    mount = v1.Mount(container_path="/i", host_path="/mounted", image=v1.ImageSpec(image="busybox"))
+    with pytest.raises(Invalid, match="must be read-only"):
+        spec.container(inputs(v1.ContainerConfig(mounts=[mount])))
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        v1.Mount(recursive_read_only=True),
+        v1.Mount(recursive_read_only=True, readonly=True, propagation=v1.PROPAGATION_HOST_TO_CONTAINER),
+        v1.Mount(recursive_read_only=True, readonly=True, propagation=v1.PROPAGATION_BIDIRECTIONAL),
+    ],
+)
+def test_a_recursive_read_only_mount_is_read_only_and_private(mount: v1.Mount) -> None:
+    mount.container_path, mount.host_path = "/i", "/h"
+    with pytest.raises(Invalid):
+        spec.container(inputs(v1.ContainerConfig(mounts=[mount])))
 
 
 def test_annotations_and_labels_never_reach_the_runtime() -> None:

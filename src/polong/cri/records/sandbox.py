@@ -9,6 +9,7 @@ from polong.criapi.wire import v1
 
 class SandboxRecord(msgspec.Struct, kw_only=True):
     """`config` is CRI's PodSandboxConfig, serialized; times are nanoseconds since the epoch, 0 for "not yet";
+    `userns` is where the Pod's user namespace is pinned, "" for the host's;
     `pid_start` is field 22 of /proc/<pid>/stat, which with `boot_id` tells a process from a later one of the same number."""
 
     id: str
@@ -22,6 +23,7 @@ class SandboxRecord(msgspec.Struct, kw_only=True):
     pid: int = 0
     pid_start: int = 0
     netns: str = ""
+    userns: str = ""
     ips: list[str] = []
     network_detached: bool = False
     message: str = ""

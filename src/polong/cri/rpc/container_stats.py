@@ -33,11 +33,12 @@ async def stats(engine: Engine, container: Container) -> v1.ContainerStats:
         result.cpu.CopyFrom(usage.cpu(used, now, engine.rates.of(container.id, now, used.cpu)))
         result.memory.CopyFrom(usage.memory(used, now, config.linux.resources.memory_limit_in_bytes))
         result.swap.CopyFrom(usage.swap(used, now))
-    result.writable_layer.CopyFrom(await _layer(engine, container.id, now))
+    result.writable_layer.CopyFrom(await layer(engine, container.id, now))
     return result
 
 
-async def _layer(engine: Engine, container_id: str, now: int) -> v1.FilesystemUsage:
+async def layer(engine: Engine, container_id: str, now: int) -> v1.FilesystemUsage:
+    """The writable layer, as of some seconds ago at most."""
     found = engine.layers.known(container_id, now)
     if found is None:
         found = (now, *await engine.images.rootfs_usage(container_id))

@@ -8,10 +8,10 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from polong.cri import exits, namespaces, notify, sandbox_files, seccomp, spec, users
+from polong.cri import exits, namespaces, notify, sandbox_files, seccomp, spec, userns, users, volumes
 from polong.cri.engine import Engine, remove_tree
 from polong.cri.namespaces import SandboxNamespaces
-from polong.cri.ports import Image, Json
+from polong.cri.ports import Image, Json, MappedIds
 from polong.cri.records.container import ContainerRecord
 from polong.cri.signals import stop_signal
 from polong.cri.table import Container, Sandbox, container_name
@@ -26,7 +26,7 @@ from polong.oci.spec.model import NEW, Device, Namespaces
 
 _REASON = "CreateContainerError"
 _PASSWD_BYTES = 1 << 20
-_KINDS = (("pid", "pid"), ("ipc", "ipc"), ("uts", "uts"), ("network", "net"))
+_KINDS = (("user", "user"), ("pid", "pid"), ("ipc", "ipc"), ("uts", "uts"), ("network", "net"))
 
 
 async def create_container(engine: Engine, request: v1.CreateContainerRequest) -> v1.CreateContainerResponse:
@@ -87,8 +87,10 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
     engine.save_container(container)
     undo.note("bundle", lambda: _removed(directory))
     undo.note("root file system", lambda: engine.images.release_rootfs(container.id))
-    rootfs = await engine.images.mount_rootfs(image.id, container.id)
-    config = await asyncio.to_thread(_config, engine, sandbox, container, image, rootfs, wanted)
+    rootfs = await engine.images.mount_rootfs(image.id, container.id, _mapping(sandbox))
+    undo.note("volumes", lambda: asyncio.to_thread(volumes.release, engine, container.id))
+    asked = await volumes.prepare(engine, sandbox, container)
+    config = await asyncio.to_thread(_config, engine, sandbox, container, asked, (image, rootfs, wanted))
     bundle.write(directory, config)
     undo.note("processes", lambda: _ended(engine, container))
     if record.log_path:
@@ -113,13 +115,21 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
 
 
 def _namespaces(engine: Engine, sandbox: Sandbox, config: v1.ContainerConfig) -> Namespaces:
-    where = SandboxNamespaces(sandbox.id, sandbox.record.pid, sandbox.record.netns)
+    where = SandboxNamespaces(sandbox.id, sandbox.record.pid, sandbox.record.netns, sandbox.record.userns)
     return namespaces.for_container(config.linux.security_context.namespace_options, where, engine.table.record)
 
 
-def _config(engine: Engine, sandbox: Sandbox, container: Container, image: Image, rootfs: Path, wanted: Namespaces) -> Json:
-    """Everything that reads files: in a thread. Notes on the record who the process is."""
-    security, settings, record = container.config.linux.security_context, engine.settings, container.record
+def _mapping(sandbox: Sandbox) -> MappedIds | None:
+    mapping = userns.mapping(sandbox.config.linux.security_context.namespace_options)
+    return None if mapping is None else MappedIds(mapping.host, Path(sandbox.record.userns))
+
+
+def _config(
+    engine: Engine, sandbox: Sandbox, container: Container, asked: v1.ContainerConfig, made: tuple[Image, Path, Namespaces]
+) -> Json:
+    """Everything that reads files: in a thread. Notes on the record who the process is. `asked` has host paths for every mount."""
+    image, rootfs, wanted = made
+    security, settings, record = asked.linux.security_context, engine.settings, container.record
     host = replace(settings.host, devices=oci_host.devices()) if security.privileged else settings.host
     identity = users.resolve(
         image.config.user,
@@ -130,7 +140,7 @@ def _config(engine: Engine, sandbox: Sandbox, container: Container, image: Image
     record.uid, record.gid, record.groups = identity.uid, identity.gid, list(identity.groups)
     container_spec = spec.container(
         spec.ContainerInputs(
-            config=container.config,
+            config=asked,
             sandbox=sandbox.config,
             image=image.config,
             rootfs=str(rootfs),
@@ -140,11 +150,11 @@ def _config(engine: Engine, sandbox: Sandbox, container: Container, image: Image
             files=sandbox_files.paths(settings.sandbox_dir(sandbox.id), sandbox.config.linux.security_context.namespace_options),
             hostname=sandbox.config.hostname or socket.gethostname(),
             host=host,
-            seccomp=seccomp.chosen(security.seccomp, privileged=security.privileged, runtime_default=settings.seccomp_default),
-            devices=_devices(engine, container.config),
+            seccomp=seccomp.chosen(security, runtime_default=settings.seccomp_default),
+            devices=_devices(engine, asked),
         )
     )
-    _require_sources(container.config)
+    _require_sources(asked)
     config = build.container(container_spec, host)
     vet.rootfs(rootfs, config)
     if record.handler in engine.takes_compiled_filters:

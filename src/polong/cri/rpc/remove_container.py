@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from polong.cri import notify, stopping
+from polong.cri import notify, stopping, volumes
 from polong.cri.engine import Engine, remove_tree
 from polong.cri.parallel import every
 from polong.cri.table import Container
@@ -28,6 +28,7 @@ async def remove(engine: Engine, container: Container) -> None:
         record, handler = container.record, engine.handler(container.record.handler)
         await every([engine.images.release_rootfs(container.id), handler.runtime.delete(container.id, force=True)])
         handler.supervisor.forget(container.id)
+        volumes.release(engine, container.id)
         await asyncio.to_thread(remove_tree, engine.settings.container_dir(container.id))
         engine.kernel.remove_cgroup(record.cgroup)
         engine.container_records.delete(container.id)

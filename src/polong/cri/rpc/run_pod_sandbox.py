@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 
-from polong.cri import exits, namespaces, notify, pause_root, sandbox_files, seccomp, spec
-from polong.cri.engine import Engine, Handler, remove_tree
+from polong.cri import exits, namespaces, notify, pause_root, sandbox_files, seccomp, spec, userns
+from polong.cri.engine import Engine, Handler, Settings, remove_tree
 from polong.cri.parallel import both
 from polong.cri.ports import Attachment, PortMapping
 from polong.cri.records.sandbox import SandboxRecord
@@ -14,7 +14,7 @@ from polong.cri.table import Sandbox, sandbox_name
 from polong.cri.undo import Undo
 from polong.criapi.wire import v1
 from polong.kit import ids
-from polong.kit.errors import FailedPrecondition, Invalid
+from polong.kit.errors import FailedPrecondition, Invalid, Unsupported
 from polong.oci import bundle
 from polong.oci.spec import build
 
@@ -73,11 +73,17 @@ async def _make(engine: Engine, sandbox: Sandbox, handler: Handler, undo: Undo) 
     undo.note("files", lambda: _drop_files(engine, sandbox))
     directory.mkdir(mode=0o700, parents=True)
     sandbox_files.make(engine.kernel, directory, sandbox.config)
-    if sandbox.config.linux.security_context.namespace_options.network == v1.NODE:
+    options = sandbox.config.linux.security_context.namespace_options
+    mapping = userns.mapping(options)
+    if mapping is not None:
+        pin = sandbox_files.user_namespace(directory)
+        await engine.kernel.make_user_namespace(pin, mapping)
+        record.userns = str(pin)
+    if options.network == v1.NODE:
         await _make_pause(engine, sandbox, handler, undo)
         return
     undo.note("network namespace", lambda: engine.network.delete_namespace(sandbox.id))
-    record.netns = str(await engine.network.create_namespace(sandbox.id))
+    record.netns = str(await engine.network.create_namespace(sandbox.id, record.userns))
     undo.note("network", lambda: engine.network.detach(sandbox.id))
     attachment, _ = await both(_attach(engine, sandbox), _make_pause(engine, sandbox, handler, undo))
     record.ips = list(attachment.ips)
@@ -100,9 +106,9 @@ async def _make_pause(engine: Engine, sandbox: Sandbox, handler: Handler, undo: 
     config = build.sandbox(
         spec.sandbox(
             sandbox.config,
-            rootfs=str(pause_root.path(settings.run_dir)),
+            rootfs=str(pause_root.path(_reachable(settings) if record.userns else settings.run_dir)),
             cgroup=posixpath.join(record.cgroup_parent, sandbox.id),
-            namespaces=namespaces.for_sandbox(security.namespace_options, record.netns),
+            namespaces=namespaces.for_sandbox(security.namespace_options, record.netns, record.userns),
             seccomp=seccomp.pause(settings.seccomp_default),
             shm=sandbox_files.paths(directory, security.namespace_options).shm,
         ),
@@ -116,6 +122,12 @@ async def _make_pause(engine: Engine, sandbox: Sandbox, handler: Handler, undo: 
         record.pid, record.pid_start = pid, sandbox.pause.start
     if sandbox.pause is None or not sandbox.pause.alive:
         raise FailedPrecondition("the sandbox's own process (/pause) ended at once", reason="CreatePodSandboxError")
+
+
+def _reachable(settings: Settings) -> Path:
+    if settings.mapped_roots is None:
+        raise Unsupported("user namespaces need a directory for root file systems that others than root can reach")
+    return settings.mapped_roots
 
 
 async def _drop_files(engine: Engine, sandbox: Sandbox) -> None:

@@ -14,7 +14,7 @@ NETWORK_READY = "NetworkReady"
 
 async def status(engine: Engine, request: v1.StatusRequest) -> v1.StatusResponse:
     response = v1.StatusResponse(
-        runtime_handlers=[v1.RuntimeHandler(name=name, features=v1.RuntimeHandlerFeatures()) for name in engine.handlers],
+        runtime_handlers=[v1.RuntimeHandler(name=name, features=_features(engine, name)) for name in engine.handlers],
         features=v1.RuntimeFeatures(supplemental_groups_policy=True),
     )
     info: dict[str, str] = {}
@@ -24,6 +24,12 @@ async def status(engine: Engine, request: v1.StatusRequest) -> v1.StatusResponse
         info |= dict(engine.kernel.environment())
         response.info["config"] = json.dumps(info)
     return response
+
+
+def _features(engine: Engine, handler: str) -> v1.RuntimeHandlerFeatures:
+    """crun and runc of all versions that this runtime accepts lock the mounts below a mount."""
+    known = handler in engine.runs_host_processes
+    return v1.RuntimeHandlerFeatures(recursive_read_only_mounts=known, user_namespaces=known)
 
 
 async def _runtime(engine: Engine, info: dict[str, str]) -> v1.RuntimeCondition:

@@ -8,6 +8,8 @@ from polong.criapi.wire import v1
 
 
 async def stop_container(engine: Engine, request: v1.StopContainerRequest) -> v1.StopContainerResponse:
-    """`timeout` in seconds. A container that is not known is an error, as in other runtimes: the caller lists again."""
-    await stopping.stop(engine, engine.table.container(request.container_id), max(0, request.timeout))
+    """`timeout` in seconds. A container that is not known is stopped: the specification asks for idempotency, not for knowledge."""
+    container = engine.table.containers.get(request.container_id)
+    if container is not None:
+        await stopping.stop(engine, container, max(0, request.timeout))
     return v1.StopContainerResponse()

@@ -62,8 +62,18 @@ static void hide(const char *mount)
     long result;
     if ((result = raw(NR_unshare, NEW_MOUNTS, 0, 0, 0, 0)) < 0)
         fail("unshare mounts of", "/", result);
-    /* Slave, not private: unmounts of the host must still arrive, else a deleted image's mount would stay busy in here. */
-    if ((result = raw(NR_mount, 0, (long)"/", 0, RECURSIVE | SLAVE, 0)) < 0)
+    /* Only what MOUNT hangs on stops telling the host what happens in here: mounts of volumes with Bidirectional propagation must get out,
+     * and unmounts of the host in, else a deleted image's mount would stay busy. Where that is no mount by itself, all stop telling. */
+    char parent[PATH_LIMIT];
+    ulong_t end = length(mount);
+    while (end && mount[end - 1] != '/')
+        end--;
+    if (end < 2 || end > sizeof parent)
+        fail("use", mount, -22);
+    for (ulong_t i = 0; i < end - 1; i++)
+        parent[i] = mount[i];
+    parent[end - 1] = 0;
+    if (raw(NR_mount, 0, (long)parent, 0, SLAVE, 0) < 0 && (result = raw(NR_mount, 0, (long)"/", 0, RECURSIVE | SLAVE, 0)) < 0)
         fail("make slave", "/", result);
     if ((result = raw(NR_umount2, (long)mount, DETACH | NO_FOLLOW, 0, 0, 0)) < 0)
         fail("unmount", mount, result);

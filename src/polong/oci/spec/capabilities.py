@@ -1,6 +1,7 @@
 """Capability sets (capabilities(7)): the default set, CRI's add and drop lists, and config.json's five sets.
 
-Inheritable and ambient stay empty always: with them a process that changed its user would keep rights (CVE-2022-29162 and kin).
+Inheritable and ambient stay empty unless ambient ones are asked for by name: with them a process that changed its user keeps rights
+(CVE-2022-29162 and kin).
 """
 
 from __future__ import annotations
@@ -61,10 +62,11 @@ def effective(add: Iterable[str], drop: Iterable[str], available: frozenset[str]
     return frozenset((base - named_drop) | named_add)
 
 
-def section(names: frozenset[str]) -> Json:
-    """`process.capabilities` of config.json."""
+def section(names: frozenset[str], ambient: frozenset[str] = frozenset()) -> Json:
+    """`process.capabilities` of config.json. What is ambient must be inheritable too."""
     ordered = [name for name in NAMES if name in names]
-    return {"bounding": ordered, "effective": ordered, "permitted": ordered, "inheritable": [], "ambient": []}
+    kept = [name for name in NAMES if name in ambient]
+    return {"bounding": ordered, "effective": ordered, "permitted": ordered, "inheritable": kept, "ambient": kept}
 
 
 def mask(names: Iterable[str]) -> int:

@@ -16,8 +16,9 @@ NEW = "new"
 
 @dataclass(frozen=True)
 class Namespaces:
-    """Each one NODE, NEW or an absolute path (`/proc/<pid>/ns/pid`, a pinned netns)."""
+    """Each one NODE, NEW or an absolute path (`/proc/<pid>/ns/pid`, a pinned netns); `user` is never NEW: who makes one maps it."""
 
+    user: str = NODE
     pid: str = NEW
     network: str = NEW
     ipc: str = NEW
@@ -129,9 +130,10 @@ class SandboxSpec:
 class ContainerSpec:
     """One container.
 
-    `env` entries are NAME=value. `capabilities` is the effective set (see `capabilities.effective`). `seccomp` is a profile document
-    in the containers-common or OCI form, None is Unconfined; it is filtered by architecture and capabilities here. `masked_paths` and
-    `readonly_paths`: None means the default lists. `shm` is the Pod's /dev/shm on the host; empty gives one of the container's own.
+    `env` entries are NAME=value. `capabilities` is the effective set (see `capabilities.effective`), the ambient ones are among them.
+    `seccomp` is a profile document in the containers-common or OCI form, None is Unconfined; it is filtered by architecture and
+    capabilities here. `masked_paths` and `readonly_paths`: None means the default lists. `shm` is the Pod's /dev/shm on the host; empty
+    gives one of the container's own.
     """
 
     rootfs: str
@@ -147,6 +149,7 @@ class ContainerSpec:
     tmpfs: tuple[Tmpfs, ...] = ()
     devices: tuple[Device, ...] = ()
     capabilities: frozenset[str] = frozenset()
+    ambient_capabilities: frozenset[str] = frozenset()
     privileged: bool = False
     no_new_privileges: bool = True
     readonly_rootfs: bool = False

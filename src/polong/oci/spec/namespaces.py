@@ -9,7 +9,10 @@ from polong.oci.spec.model import NEW, NODE, Json, Namespaces
 def section(namespaces: Namespaces) -> list[Json]:
     """In the order of the OCI specification; Invalid where a value is none of NODE, NEW or an absolute path."""
     entries: list[Json] = []
+    if namespaces.user == NEW:
+        raise Invalid("a user namespace is made, mapped and pinned before it is joined")
     for kind, value in (
+        ("user", namespaces.user),
         ("pid", namespaces.pid),
         ("network", namespaces.network),
         ("ipc", namespaces.ipc),

@@ -24,7 +24,7 @@ def section(spec: ContainerSpec, host: Host) -> Json:
         "args": list(spec.args),
         "env": _environment(spec.env, terminal=spec.terminal),
         "cwd": spec.cwd or "/",
-        "capabilities": capabilities.section(granted),
+        "capabilities": capabilities.section(granted, spec.ambient_capabilities),
         "noNewPrivileges": spec.no_new_privileges,
         "oomScoreAdj": max(min(spec.oom_score_adj, 1000), host.oom_score_adj),
     }

@@ -127,8 +127,8 @@ async def test_a_hostile_image_is_vetted_before_the_runtime_sees_it(node: Any, m
     sandbox = await node.run()
     mount = node.images.mount_rootfs
 
-    async def evil(image_id: str, key: str) -> Any:
-        root = await mount(image_id, key)
+    async def evil(image_id: str, key: str, mapping: Any) -> Any:
+        root = await mount(image_id, key, mapping)
         (root / "dev").rmdir()
         (root / "dev").symlink_to("/")
         return root

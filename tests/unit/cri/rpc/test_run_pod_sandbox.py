@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from polong.criapi.wire import v1
-from polong.kit.errors import AlreadyExists, FailedPrecondition, Invalid, NotFound, PolongError, Unavailable, Unsupported
+from polong.kit.errors import AlreadyExists, FailedPrecondition, Invalid, NotFound, PolongError, Unavailable
 
 
 async def test_a_sandbox_is_ready_with_addresses_and_its_modes_told_back(node: Any) -> None:
@@ -92,7 +92,7 @@ async def test_bad_requests(node: Any) -> None:
         await node.service.run_pod_sandbox(v1.RunPodSandboxRequest(config=node.sandbox_config(), runtime_handler="kata"))
     config = node.sandbox_config()
     config.linux.security_context.namespace_options.userns_options.mode = v1.POD
-    with pytest.raises(Unsupported):
+    with pytest.raises(Invalid, match="exactly one mapping"):
         await node.service.run_pod_sandbox(v1.RunPodSandboxRequest(config=config))
     config = node.sandbox_config()
     config.linux.cgroup_parent = "/polong/../escape"

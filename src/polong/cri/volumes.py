@@ -1,0 +1,86 @@
+"""Mounts that this runtime makes itself before the OCI runtime sees them: volumes that an image fills, and volumes with mapped ids.
+
+What is made hangs below directories of the container's own, and goes with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from polong.cri import userns
+from polong.cri.engine import Engine
+from polong.cri.spec import is_image
+from polong.cri.table import Container, Sandbox
+from polong.criapi.wire import set_image_ref, v1
+from polong.kit.errors import Invalid, NotFound
+from polong.linux.paths import Root
+
+_REASON = "CreateContainerError"
+_MAPPED = "mapped"
+
+
+async def prepare(engine: Engine, sandbox: Sandbox, container: Container) -> v1.ContainerConfig:
+    """The container's configuration with plain host paths in it. The container's own, which its status tells, keeps what was asked, and
+    learns which image fills a volume. NotFound where an image is not present; nothing is left of the container's directories by the
+    caller's undoing."""
+    config = container.config
+    if not any(is_image(mount) or mount.uidMappings or mount.gidMappings for mount in config.mounts):
+        return config
+    prepared = v1.ContainerConfig()
+    prepared.CopyFrom(config)
+    for number, (asked, mount) in enumerate(zip(config.mounts, prepared.mounts, strict=True)):
+        if is_image(mount):
+            mount.host_path = await _image(engine, container, asked, f"v{number}")
+        if mount.uidMappings or mount.gidMappings:
+            mount.host_path = await _mapped(engine, sandbox, container, mount, str(number))
+    container.record.config = config.SerializeToString()
+    return prepared
+
+
+async def _image(engine: Engine, container: Container, asked: v1.Mount, name: str) -> str:
+    reference = asked.image.image
+    image = await engine.images.get(reference)
+    if image is None:
+        raise NotFound(f'image "{reference}" of the volume at {asked.container_path} is not present', reason=_REASON)
+    if asked.readonly:
+        set_image_ref(asked.image, image.id)
+    top = await engine.images.mount_volume(image.id, container.id, name)
+    return await asyncio.to_thread(_below, top, asked.image_sub_path, asked.container_path)
+
+
+def _below(top: Path, sub_path: str, where: str) -> str:
+    """Links are followed as inside of the image."""
+    if not sub_path:
+        return str(top)
+    if sub_path.startswith("/") or ".." in sub_path.split("/"):
+        raise Invalid(f"image volume at {where}: sub path {sub_path[:256]!r} is not a relative path without '..'", reason=_REASON)
+    try:
+        with Root.open(top) as root:
+            return f"{top}{root.resolve(sub_path)}"
+    except OSError as error:
+        raise Invalid(f"image volume at {where}: cannot use sub path {sub_path[:256]!r}: {error.strerror}", reason=_REASON) from error
+
+
+async def _mapped(engine: Engine, sandbox: Sandbox, container: Container, mount: v1.Mount, name: str) -> str:
+    """A bind mount of the source, its owners seen through the Pod's mapping."""
+    mapping = userns.mapping(sandbox.config.linux.security_context.namespace_options)
+    if mapping is None:
+        raise Invalid(f"mount at {mount.container_path} maps ids, but the Pod has no user namespace", reason=_REASON)
+    if userns.of_mount(mount) != mapping:
+        raise Invalid(f"mount at {mount.container_path} maps ids otherwise than the Pod's user namespace", reason=_REASON)
+    place = engine.settings.container_dir(container.id) / _MAPPED / name
+    try:
+        await asyncio.to_thread(engine.kernel.mount_mapped, Path(mount.host_path), place, Path(sandbox.record.userns))
+    except OSError as error:
+        raise Invalid(f"cannot map the owners of {mount.host_path}: {error.strerror}", reason=_REASON) from error
+    return str(place)
+
+
+def release(engine: Engine, container_id: str) -> None:
+    """Unmount what `prepare` mounted in the container's directory. Idempotent, also for containers of an earlier run."""
+    directory = engine.settings.container_dir(container_id) / _MAPPED
+    if not directory.is_dir():
+        return
+    for place in directory.iterdir():
+        engine.kernel.unmount(place)
