@@ -8,6 +8,7 @@ from polong.api.admission.escalation import Escalation
 from polong.api.admission.limitranger import LimitRanger
 from polong.api.admission.namespacelifecycle import NamespaceLifecycle
 from polong.api.admission.priority import Priority
+from polong.api.admission.reload import Reload
 from polong.api.admission.resourcequota import ResourceQuota
 from polong.api.admission.runtimeclass import RuntimeClass
 from polong.api.admission.serviceaccount import ServiceAccount
@@ -24,6 +25,7 @@ def chain(authorizer: Authorizer, quotas: ResourceQuota) -> Chain:
             Priority(),
             DefaultTolerationSeconds(),
             RuntimeClass(),
+            Reload(),
             Escalation(authorizer),
             quotas,
         )
