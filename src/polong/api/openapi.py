@@ -61,7 +61,12 @@ _READ = [
     *(_parameter(name, "boolean") for name in ("allowWatchBookmarks", "sendInitialEvents", "watch")),
     *(_parameter(name, "integer") for name in ("limit", "timeoutSeconds")),
 ]
-_PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
+_PATCHES = (
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
 
 
 class _Paths:
@@ -88,7 +93,7 @@ class _Paths:
         one = {
             "get": ("get", self._object, []),
             "put": ("put", self._object, _WRITE),
-            "patch": ("patch", self._object, _WRITE),
+            "patch": ("patch", self._object, [*_WRITE, _parameter("force", "boolean")]),
             "delete": ("delete", self._object, [_parameter("dryRun"), _parameter("gracePeriodSeconds", "integer")]),
         }
         yield f"{collection}/{{name}}", self._item([*in_path, "name"], one)

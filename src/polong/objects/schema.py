@@ -9,7 +9,7 @@ import functools
 import json
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from polong.kit.errors import Internal
 
@@ -56,7 +56,7 @@ def definition_name(api_version: str, kind: str) -> str:
 class Type:
     """One definition or property of the schema. Cheap: a view that keeps no state but memoised children."""
 
-    __slots__ = ("_children", "_node", "_site", "name")
+    __slots__ = ("_children", "_node", "_site", "merges", "name")
 
     def __init__(self, node: Json, name: str = "", site: Json | None = None) -> None:
         self._node = node
@@ -64,6 +64,8 @@ class Type:
         self._children: dict[str, Type | None] = {}
         self.name = name
         """The definition's OpenAPI name; empty for an inline type."""
+        self.merges = self._merges()
+        """How server-side apply merges it: by its fields, as a set, by keyed items; "" where it is replaced whole."""
 
     @property
     def short_name(self) -> str:
@@ -115,6 +117,14 @@ class Type:
     @property
     def list_map_keys(self) -> tuple[str, ...]:
         return tuple(self._site.get("x-kubernetes-list-map-keys", ()))
+
+    def _merges(self) -> Literal["", "fields", "set", "items"]:
+        if self.kind in ("object", "map"):
+            atomic = "atomic" in (self._site.get("x-kubernetes-map-type"), self._node.get("x-kubernetes-map-type"))
+            return "" if atomic else "fields"
+        if self.kind == "array" and self.list_type == "set":
+            return "set"
+        return "items" if self.kind == "array" and self.list_type == "map" else ""
 
     def field(self, name: str) -> Type | None:
         """The type of a struct's field or of a map's values; None where there is no such field."""

@@ -64,7 +64,6 @@ def checked(call: Call, given: Any) -> Json:  # noqa: ANN401 - any JSON value
         raise BadRequest(f"{what}: strict decoding error: {', '.join(decoded.problems)}")
     if mode == "Warn":
         call.warnings.extend(decoded.problems)
-    decoded.obj["metadata"].pop("managedFields", None)
     decoded.obj["metadata"].pop("selfLink", None)
     return decoded.obj
 

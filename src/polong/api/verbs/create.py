@@ -7,7 +7,7 @@ from typing import Any
 from polong.api import status
 from polong.api.admission.chain import Attempt
 from polong.api.service import Response
-from polong.api.verbs import answers, body
+from polong.api.verbs import answers, body, fieldmanagers
 from polong.api.verbs.call import Call
 from polong.kit import ids
 from polong.kit.errors import AlreadyExists, BadRequest
@@ -19,7 +19,11 @@ _ATTEMPTS = 8
 
 
 async def create(call: Call) -> Response:
-    obj = body.read_object(call)
+    return await create_object(call, body.read_object(call))
+
+
+async def create_object(call: Call, obj: Json, *, applied: bool = False) -> Response:
+    """The answer to a creation; an `applied` object has its managedFields already."""
     metadata = obj["metadata"]
     _place(call, metadata)
     for field in ("resourceVersion", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
@@ -34,6 +38,8 @@ async def create(call: Call) -> Response:
             metadata["name"] = metadata["generateName"][:_NAME_BASE] + ids.name_suffix()
         call.kind.default(obj, context)
         if not attempt:
+            if not applied:
+                fieldmanagers.track(call, obj, None)
             await call.admission.mutate(admitted)
             call.kind.prepare_create(obj, context)
         if causes := call.kind.validate(obj):

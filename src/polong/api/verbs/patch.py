@@ -1,14 +1,14 @@
-"""patch: JSON patch, merge patch and strategic merge patch, by media type; retried where another writer came first."""
+"""patch: JSON patch, merge patch, strategic merge patch and apply (see there), by media type; retried where another writer came first."""
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from polong.api import status
 from polong.api.patch import json_patch, merge_patch
 from polong.api.service import Response
-from polong.api.verbs import answers, body
+from polong.api.verbs import answers, body, fieldmanagers
+from polong.api.verbs.apply import apply
 from polong.api.verbs.call import Call
 from polong.api.verbs.update import ATTEMPTS, replace
 from polong.kit.errors import BadRequest, Conflict
@@ -21,15 +21,15 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC)
+ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC, APPLY)
 
 
 async def patch(call: Call) -> Response:
     media = body.media_type(call)
     if media == APPLY:
-        raise status.unsupported_media(
-            "server-side apply is not supported by Polong yet: use client-side apply (kubectl apply without --server-side)"
-        )
+        return await apply(call)
+    if "force" in call.query:
+        raise fieldmanagers.refused(call, "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", field="force")
     if media not in ACCEPTED:
         raise status.unsupported_media(
             f"the body of the request was in an unknown format - accepted media types include: {', '.join(ACCEPTED)}"
@@ -64,7 +64,7 @@ def _patched(call: Call, media: str, document: Any, old: Json) -> Json:  # noqa:
         patched = strategic_merge.apply(old, document, type_of(resource.api_version, resource.kind))
     if not isinstance(patched, dict) or not isinstance(patched.get("metadata"), dict):
         raise BadRequest("cannot apply the patch: the result is not an object with metadata")
-    new = body.checked(call, deepcopy(patched))
+    new = body.checked(call, patched)
     for field in ("name", "namespace"):
         if new["metadata"].get(field, "") != old["metadata"].get(field, ""):
             raise BadRequest(f"the {field} of the object may not be changed by a patch")

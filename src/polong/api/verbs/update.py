@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
+
+import msgspec
 
 from polong.api import status
 from polong.api.resources import metadata
 from polong.api.service import Response
-from polong.api.verbs import answers, body
+from polong.api.verbs import answers, body, fieldmanagers
 from polong.api.verbs.call import Call
 from polong.kit.errors import BadRequest, Conflict
 
@@ -39,21 +40,23 @@ async def update(call: Call) -> Response:
         if wanted and wanted != str(revision):
             raise status.modified(call.kind.resource, name)
         try:
-            return answers.one(call, await replace(call, deepcopy(given), old, revision))
+            return answers.one(call, await replace(call, _copy(given), old, revision))
         except Conflict:
             if wanted or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-async def replace(call: Call, new: Json, old: Json, revision: int) -> Json:
+async def replace(call: Call, new: Json, old: Json, revision: int, *, applied: bool = False) -> Json:
     """Store `new` (freely changed here) over `old`; nothing is written where nothing changes. Conflict where it is no longer at
-    `revision`."""
+    `revision`. An `applied` object has its managedFields already."""
     kind, subresource = call.kind, call.target.subresource
     _keep_system_fields(new, old)
     kind.prepare_update(new, _copy(old), subresource)
     context = call.context()
     kind.default(new, context)
+    if not applied:
+        fieldmanagers.track(call, new, old)
     admitted = call.attempt(new, context, old)
     await call.admission.mutate(admitted)
     causes = [*metadata.validate_update(new, old), *kind.validate_update(new, old, subresource)]
@@ -74,7 +77,8 @@ async def replace(call: Call, new: Json, old: Json, revision: int) -> Json:
 
 
 def _copy(old: Json) -> Json:
-    copied: Json = deepcopy(old)
+    # A tenth of what deepcopy takes.
+    copied: Json = msgspec.json.decode(msgspec.json.encode(old))
     return copied
 
 
