@@ -56,7 +56,7 @@ def definition_name(api_version: str, kind: str) -> str:
 class Type:
     """One definition or property of the schema. Cheap: a view that keeps no state but memoised children."""
 
-    __slots__ = ("_children", "_node", "_site", "merges", "name")
+    __slots__ = ("_children", "_node", "_site", "format", "kind", "merges", "name", "short_name")
 
     def __init__(self, node: Json, name: str = "", site: Json | None = None) -> None:
         self._node = node
@@ -64,25 +64,23 @@ class Type:
         self._children: dict[str, Type | None] = {}
         self.name = name
         """The definition's OpenAPI name; empty for an inline type."""
+        self.short_name = name.rpartition(".")[2]
+        """The Go struct's name, such as PodSpec."""
+        self.format = str(node.get("format", ""))
+        self.kind = self._kind()
+        """object (with fields), map, array, string, integer, number, boolean, int-or-string, quantity, or any."""
         self.merges = self._merges()
         """How server-side apply merges it: by its fields, as a set, by keyed items; "" where it is replaced whole."""
-
-    @property
-    def short_name(self) -> str:
-        """The Go struct's name, such as PodSpec."""
-        return self.name.rpartition(".")[2]
 
     @property
     def properties(self) -> Mapping[str, Json]:
         found: Mapping[str, Json] = self._node.get("properties", {})
         return found
 
-    @property
-    def kind(self) -> str:
-        """object (with fields), map, array, string, integer, number, boolean, int-or-string, quantity, or any."""
+    def _kind(self) -> str:
         if self.short_name == "Quantity":
             return "quantity"
-        if self._node.get("format") == "int-or-string":
+        if self.format == "int-or-string":
             return "int-or-string"
         declared = str(self._node.get("type", ""))
         if declared == "object":
@@ -90,10 +88,6 @@ class Type:
                 return "object"
             return "map" if "additionalProperties" in self._node else "any"
         return declared or ("object" if "properties" in self._node else "any")
-
-    @property
-    def format(self) -> str:
-        return str(self._node.get("format", ""))
 
     @property
     def required(self) -> frozenset[str]:

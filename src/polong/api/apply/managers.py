@@ -81,8 +81,17 @@ class Managers:
 # --- to and from the object ----------------------------------------------------------------------------------------------------
 
 
-def read(entries: object) -> Managers | None:
-    """None where it is not what managedFields must be."""
+def stored(entries: Sequence[Json] | None) -> Managers:
+    """Of an object in the store, which `write` has written."""
+    result = Managers()
+    for entry in entries or ():
+        who = identity(entry["manager"], entry["operation"], entry["apiVersion"], entry.get("subresource", ""))
+        result.by[who] = Managed(entry["fieldsV1"], entry["apiVersion"], entry.get("time", ""))
+    return result
+
+
+def given(entries: object) -> Managers | None:
+    """Of a client; None where it is not what managedFields must be."""
     if not isinstance(entries, list):
         return None
     result = Managers()

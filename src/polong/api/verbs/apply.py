@@ -80,7 +80,7 @@ async def _once(call: Call, config: Json) -> Response:
     live, revision = found
     if config["metadata"].get("resourceVersion", str(revision)) != str(revision):
         raise status.modified(resource, target.name)
-    owners = managers.read(live["metadata"].get("managedFields")) or Managers()
+    owners = managers.stored(live["metadata"].get("managedFields"))
     if not owners.by:
         before = managers.identity(managers.BEFORE, "Update", resource.api_version, "")
         managers.update(owners, managers.compare(managers.zero(kind), live, kind), before, Managed({}, resource.api_version, moment.time))

@@ -51,9 +51,9 @@ def track(call: Call, new: Json, old: Json | None) -> None:
     if given is not None and managers.is_reset(given):
         live, found = None, Managers()
     else:
-        found = managers.read(given) or Managers()
+        found = (managers.given(given) if given is not None else None) or Managers()
         if not found.by:
-            given, found = None, managers.read(live) or Managers()
+            given, found = None, managers.stored(live)
     if old is not None and not found.by:
         # Whose managers were forgotten is not followed again before somebody applies to it.
         return
