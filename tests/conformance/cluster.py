@@ -202,6 +202,13 @@ def statuses(pod: Json, kind: str = "containerStatuses") -> dict[str, Json]:
     return {each["name"]: each for each in pod["status"].get(kind) or ()}
 
 
+def entry(pod: Json, name: str) -> Json:
+    """The status of one container of any kind; before there is one, that of a container that waits."""
+    kinds = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    found = next((each for kind in kinds for each in pod["status"].get(kind) or () if each["name"] == name), None)
+    return found or {"name": name, "state": {"waiting": {}}, "lastState": {}, "ready": False, "restartCount": 0}
+
+
 def _status(code: int, body: str) -> Json:
     try:
         decoded = json.loads(body)

@@ -87,8 +87,18 @@ async def settle(engine: Engine, container: Container) -> None:
         await _end_leftovers(engine, container)
     _sandbox_first(engine, record.sandbox_id)
     code = await _exit_code(engine, container)
-    if container.over.is_set():
-        return
+    if not container.over.is_set():
+        _end(engine, container, code)
+
+
+def never_began(engine: Engine, container: Container) -> None:
+    """The OCI runtime had refused to make its process (`start_error`): it counts as exited. Idempotent."""
+    if not container.over.is_set():
+        _end(engine, container, None)
+
+
+def _end(engine: Engine, container: Container, code: int | None) -> None:
+    record = container.record
     record.finished_at = max(engine.now(), record.started_at + 1)
     record.starting = False
     _conclude(engine, container, code)
@@ -151,7 +161,7 @@ async def check_started(engine: Engine, container: Container) -> None:
 def _conclude(engine: Engine, container: Container, code: int | None) -> None:
     record = container.record
     if container.start_error:
-        record.exit_code, record.reason, record.message = 128, "ContainerCannotRun", container.start_error
+        record.exit_code, record.reason, record.message = 128, "StartError", container.start_error
         return
     if code is None:
         record.exit_code, record.reason = UNKNOWN_EXIT_CODE, "ContainerStatusUnknown"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from polong.cri import exits
 from polong.cri.engine import Engine
 from polong.cri.table import Container
 from polong.criapi.wire import v1
@@ -20,6 +21,8 @@ _RECORDED = 150.0
 
 async def stop(engine: Engine, container: Container, grace: float) -> None:
     """Return when the exit is recorded. `grace` in seconds, 0 kills at once. DeadlineExceeded where even SIGKILL does not help."""
+    if container.start_error and container.main is None:
+        exits.never_began(engine, container)
     if container.over.is_set():
         return
     if grace > 0 and container.state == v1.CONTAINER_RUNNING:

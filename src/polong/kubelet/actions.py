@@ -281,7 +281,7 @@ class Actions:
         limit = min(termination.MESSAGE_BYTES, termination.POD_BYTES // max(len(list(pods.all_containers(pod))), 1))
         text = self._volumes.message(pods.uid(pod), container.name, container.attempt, limit)
         fallback = spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
-        if not text and fallback and container.exit_code != 0 and container.reason not in ("ContainerCannotRun", "StartError"):
+        if not text and fallback and container.exit_code != 0 and container.reason != "StartError":
             text = logs.tail_text(self._config.log_dir, self.log_path(pod, container), _TAIL_LINES, _TAIL_BYTES)
         return text
 

@@ -229,7 +229,7 @@ async def test_a_start_that_fails_is_told_in_one_line(lying: Any, what: str) -> 
     assert len(str(caught.value)) < 2000
     tell()
     status = await node.over(container)
-    assert (status.exit_code, status.reason) == (128, "ContainerCannotRun")
+    assert (status.exit_code, status.reason) == (128, "StartError")
     await live_on(node, sandbox, good)
 
 

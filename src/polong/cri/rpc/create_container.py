@@ -50,7 +50,8 @@ async def create_container(engine: Engine, request: v1.CreateContainerRequest) -
             await _abandon(engine, container, undo)
             raise
     engine.table.containers[container.id] = container
-    exits.watch_container(engine, container)
+    if not container.start_error:
+        exits.watch_container(engine, container)
     notify.publish(engine, v1.CONTAINER_CREATED_EVENT, container.id, sandbox.id)
     return v1.CreateContainerResponse(container_id=container.id)
 
@@ -95,14 +96,22 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
     undo.note("processes", lambda: _ended(engine, container))
     if record.log_path:
         Path(record.log_path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    supervised = await handler.supervisor.create(
-        container.id,
-        directory,
-        log_path=Path(record.log_path) if record.log_path else None,
-        terminal=container.config.tty,
-        stdin=container.config.stdin,
-        stdin_once=container.config.stdin_once,
-    )
+    try:
+        supervised = await handler.supervisor.create(
+            container.id,
+            directory,
+            log_path=Path(record.log_path) if record.log_path else None,
+            terminal=container.config.tty,
+            stdin=container.config.stdin,
+            stdin_once=container.config.stdin_once,
+        )
+    except FailedPrecondition as error:
+        if error.reason != "RunContainerError":
+            raise
+        # What the OCI runtime refuses is told by StartContainer, and kept as an exited container, as with runtimes that make the process
+        # only then: who reads the status finds how often and why it failed.
+        container.start_error = error.message
+        return
     container.main = engine.kernel.open_process(supervised.pid)
     container.conmon = engine.kernel.open_process(supervised.conmon_pid)
     if container.main is None:
@@ -209,7 +218,7 @@ async def _abandon(engine: Engine, container: Container, undo: Undo) -> None:
     if failures:
         record = container.record
         record.created_at = record.finished_at = engine.now()
-        record.exit_code, record.reason = 128, "ContainerCannotRun"
+        record.exit_code, record.reason = 128, "StartError"
         record.message = f"it could not be made, nor wholly undone: {'; '.join(failures)}"
         engine.save_container(container)
         container.over.set()

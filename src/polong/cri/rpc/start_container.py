@@ -14,6 +14,9 @@ async def start_container(engine: Engine, request: v1.StartContainerRequest) -> 
     async with container.changing:
         _require_startable(engine, container)
         record = container.record
+        if container.start_error:
+            exits.never_began(engine, container)
+            raise FailedPrecondition(f"cannot start container {container.id}: {container.start_error}", reason="RunContainerError")
         # Noted before the deed: a container that runs must never be taken for one that was only created.
         record.started_at, record.starting = engine.now(), True
         engine.save_container(container)

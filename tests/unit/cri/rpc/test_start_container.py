@@ -30,7 +30,7 @@ async def test_a_start_that_fails_is_an_exit_that_says_why(node: Any) -> None:
     assert error.value.reason == "RunContainerError"
     status = await node.status(container)
     assert status.state == v1.CONTAINER_EXITED
-    assert (status.exit_code, status.reason) == (128, "ContainerCannotRun")
+    assert (status.exit_code, status.reason) == (128, "StartError")
     assert "nosuch" in status.message
 
 
