@@ -93,7 +93,7 @@ def test_they_start_while_init_containers_run_or_fail(cluster: Cluster) -> None:
 
 @pytest.mark.behaviour("pid-kubelet/target-resolved", "pid-stop/target-dies", "debug/target")
 def test_a_target_is_joined_where_containers_are_isolated_and_changes_nothing_where_they_are_not(cluster: Cluster, kubectl: Client) -> None:
-    target = app("app", f"echo $$ > /tmp/pid; {SLEEP}")
+    target = app("app", f"echo $$$$ > /tmp/pid; {SLEEP}")
     cluster.create("pods", pod("isolated", target, app("other")))
     cluster.create("pods", pod("shared", target, app("other"), shareProcessNamespace=True))
     cluster.ready("isolated")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.conformance.cluster import Cluster, condition, entry
-from tests.e2e.cluster import Node, busybox, eventually, pod
+from tests.e2e.cluster import Node, busybox, pod
 
 Json = dict[str, Any]
 
@@ -66,9 +67,10 @@ def test_a_restart_of_the_daemon_runs_nothing_again(cluster: Cluster, node: Node
         "ephemeralcontainers",
     )
     before = cluster.until("lives-on", lambda of: "terminated" in entry(of, "once")["state"], "has run once")
+    port = urlsplit(cluster.api.configuration.host).port
     node.polong("down", "--keep-pods", timeout=60)
-    node.up()
-    after = eventually(lambda: cluster.ready("lives-on"), "the node is back")
+    node.polong("up", "--port", str(port), timeout=90)
+    after = cluster.ready("lives-on")
     for name in ("step", "car", "a", "once"):
         assert entry(after, name)["containerID"] == entry(before, name)["containerID"]
         assert entry(after, name)["restartCount"] == 0

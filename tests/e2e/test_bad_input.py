@@ -98,12 +98,6 @@ BAD = {
     "ephemeral container on create": Bad(
         manifest("  ephemeralContainers: [{name: e, image: x}]"), "spec.ephemeralContainers: Forbidden: cannot be set on create"
     ),
-    "init container": Bad(manifest("  initContainers: [{name: i, image: x}]"), f"spec.initContainers: {_UNSUPPORTED} this field yet"),
-    "probe": Bad(
-        manifest(container=", livenessProbe: {exec: {command: [x]}}"), f"spec.containers[0].livenessProbe: {_UNSUPPORTED} this field yet"
-    ),
-    "envFrom": Bad(manifest(container=", envFrom: [{configMapRef: {name: c}}]"), f"spec.containers[0].envFrom: {_UNSUPPORTED}"),
-    "configMap volume": Bad(manifest("  volumes: [{name: v, configMap: {name: c}}]"), f"spec.volumes[0].configMap: {_UNSUPPORTED}"),
     "invalid name": Bad(manifest(metadata="name: Bad_Name"), 'metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain'),
     "invalid label": Bad(manifest(metadata="name: bad, labels: {a: 'x y'}"), 'metadata.labels: Invalid value: "x y": a valid label must'),
     "no containers": Bad(b"apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {}\n", "spec.containers: Required value"),
@@ -238,10 +232,12 @@ def test_an_image_that_may_not_be_pulled(client: Client) -> None:
 @pytest.mark.parametrize("shared", [False, True])
 def test_an_image_without_the_command(client: Client, shared: bool) -> None:
     client.apply(pod(NAME, {"name": "a", "image": "busybox:1.28", "command": ["/no/such"]}, shareProcessNamespace=shared))
-    text = waiting(client, "RunContainerError")
-    assert "executable file `/no/such` not found" in text
-    assert "\n" not in text
-    assert shown(client) == "RunContainerError"
+    waiting(client, "CrashLoopBackOff")
+    ended = state(client, "lastState")["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
+    assert "executable file `/no/such` not found" in ended["message"]
+    assert "\n" not in ended["message"]
+    assert shown(client) == "CrashLoopBackOff"
 
 
 @pytest.mark.usefixtures("untouched")

@@ -71,7 +71,8 @@ class Recorder:
         if version := pod["metadata"].get("resourceVersion"):
             involved["resourceVersion"] = version
         if container:
-            involved["fieldPath"] = f"spec.containers{{{container}}}"
+            field = next((field for field, _, each in pods.all_containers(pod) if each["name"] == container), "containers")
+            involved["fieldPath"] = f"spec.{field}{{{container}}}"
         self._put(involved, reason, message, warning, component)
 
     def scheduled(self, pod: Json) -> None:

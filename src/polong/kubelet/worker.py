@@ -229,7 +229,9 @@ class Worker:
 
     def _report(self, pod: Json, seen: Observation, decided: Plan) -> None:
         recall = self._recall
-        recall.verdict = recall.verdict or decided.verdict
+        if recall.verdict is None and decided.verdict is not None:
+            recall.verdict = decided.verdict
+            self._parts.recorder.pod(pod, decided.verdict.reason, decided.verdict.message)
         quiet = not seen.alive()
         known = Circumstances(
             host_ips=self._parts.host_ips,

@@ -92,8 +92,8 @@ class _Walk:
                 self.problems.append(f'unknown field "{child_path}"')
                 continue
             kept = self.value(child, child_kind, child_path, kind.short_name or owner, depth + 1)
-            # Go's omitempty: empty strings, lists and maps are not there; empty structs are.
-            if kept is not None and not _is_empty(kept, child_kind):
+            # Go's omitempty: empty strings, lists and maps are not there; empty structs and strings that are required are.
+            if kept is not None and (not _is_empty(kept, child_kind) or (kept == "" and name in kind.required)):
                 result[name] = kept
         return result
 
