@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from polong.kubelet.images import ImageProblem, Images, LocalImage
 from polong.kubelet.observation import Container, Observation
 from polong.kubelet.ports import Objects, RuntimeService
 from polong.kubelet.resources import Machine
-from polong.kubelet.volumes import Volumes, removal, termination
+from polong.kubelet.volumes import Instance, Volumes, removal, termination
 from polong.objects import pod as pods
 from polong.objects import podreferences
 
@@ -121,11 +121,23 @@ class Actions:
         container = pods.find_container(pod, name)
         assert container is not None
         try:
-            return await self._images.ensure(pod, container)
+            image = await self._images.ensure(pod, container)
+            return replace(image, volumes=await self._image_volumes(pod, container))
         except ImageProblem as error:
             if error.reason != "ErrImageNeverPull":
                 self._recorder.pod(pod, "Failed", f"Error: {error.reason}", warning=True, container=name)
             return Outcome(Problem(error.reason, str(error), self._clock.now()), error.retry)
+
+    async def _image_volumes(self, pod: Json, container: Json) -> Mapping[str, str]:
+        """References of the images that the container mounts, by volume. ImageProblem."""
+        mounted = {each["name"] for each in container.get("volumeMounts") or ()}
+        found = {}
+        for volume in pods.spec(pod).get("volumes") or ():
+            if (source := volume.get("image")) is None or volume["name"] not in mounted:
+                continue
+            wanted = {"name": container["name"], "image": source.get("reference") or "", "imagePullPolicy": source.get("pullPolicy")}
+            found[volume["name"]] = (await self._images.ensure(pod, wanted)).ref
+        return found
 
     async def start(
         self, pod: Json, seen: Observation, starts: Sequence[Start], images: Mapping[str, LocalImage | Outcome], window: Window
@@ -194,7 +206,7 @@ class Actions:
         if pods.host_network(pod):
             ips = self._node.ips
         values = environment(pod, container, await self._sources(pod, container, ips))
-        mounts = await self._volumes.mounts(pod, container, start.attempt, paths, ips, values=values)
+        mounts = await self._volumes.mounts(pod, container, Instance(start.attempt, paths, ips, values, image.volumes))
         around = Surroundings(
             machine=self._node.machine,
             environment=values,

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from polong.kubelet.pressure import DEFAULT_HARD
 
+CLUSTER_DOMAIN = "cluster.local"
+"""Kubernetes' default, under which Pods with a subdomain find their own full name."""
+
 
 @dataclass(frozen=True)
 class DnsConfig:

@@ -38,13 +38,16 @@ _PROTOCOLS = {"TCP": v1.Protocol.TCP, "UDP": v1.Protocol.UDP, "SCTP": v1.Protoco
 
 @dataclass(frozen=True)
 class Mounted:
-    """A host path that stands in the container; `propagation` is the Pod's word (None, HostToContainer, Bidirectional)."""
+    """A host path that stands in the container, or a part of an image where that is named; `propagation` is the Pod's word (None,
+    HostToContainer, Bidirectional)."""
 
-    host_path: Path
+    host_path: Path | None
     container_path: str
     read_only: bool = False
     propagation: str = "None"
     recursive_read_only: bool = False
+    image: str = ""
+    image_part: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,20 @@ def _propagation(word: str) -> v1.MountPropagation.ValueType:
     return v1.MountPropagation.PROPAGATION_PRIVATE
 
 
+def _mount(mounted: Mounted) -> v1.Mount:
+    mount = v1.Mount(
+        container_path=mounted.container_path,
+        host_path=str(mounted.host_path or ""),
+        readonly=mounted.read_only,
+        propagation=_propagation(mounted.propagation),
+        recursive_read_only=mounted.recursive_read_only,
+    )
+    if mounted.image:
+        mount.image.image = mounted.image
+        mount.image_sub_path = mounted.image_part
+    return mount
+
+
 def container_config(pod: Json, container: Json, attempt: int, around: Surroundings) -> v1.ContainerConfig:
     """Invalid with reason CreateContainerConfigError where the spec cannot be carried out."""
     security.verify_non_root(pod, container, around.image_user)
@@ -98,16 +115,7 @@ def container_config(pod: Json, container: Json, attempt: int, around: Surroundi
         args=[expand(each, values) for each in container.get("args") or ()],
         working_dir=container.get("workingDir") or "",
         envs=[v1.KeyValue(key=key, value=value) for key, value in values.items()],
-        mounts=[
-            v1.Mount(
-                container_path=each.container_path,
-                host_path=str(each.host_path),
-                readonly=each.read_only,
-                propagation=_propagation(each.propagation),
-                recursive_read_only=each.recursive_read_only,
-            )
-            for each in around.mounts
-        ],
+        mounts=[_mount(each) for each in around.mounts],
         labels={**labels(pod), CONTAINER_NAME: name},
         annotations=_annotations(pod, container, attempt),
         log_path=log_path(name, attempt),

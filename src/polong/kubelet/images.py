@@ -6,7 +6,8 @@ Source: kubelet images/image_manager.go.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from polong.criapi.wire import v1
@@ -36,8 +37,11 @@ _SHOWN_REASONS = ("InvalidImageName", "RegistryUnavailable", "SignatureValidatio
 
 @dataclass(frozen=True)
 class LocalImage:
+    """`volumes`: references of the images that a container mounts, by volume."""
+
     ref: str
     user: ImageUser
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 class ImageProblem(Unavailable):

@@ -11,7 +11,7 @@ from tests.unit.kubelet.doubles import UID, FakeApi, container, pod
 
 from polong.kit.clock import SystemClock
 from polong.kubelet.downward import Allocatable
-from polong.kubelet.volumes import Feeds, Volumes
+from polong.kubelet.volumes import Feeds, Instance, Volumes
 from polong.kubelet.volumes.tokens import TokenManager
 from polong.linux import mountinfo, mounts
 from polong.objects.podreferences import Reference
@@ -86,7 +86,7 @@ async def test_a_container_gets_its_files(volumes: Volumes) -> None:
     app = container(volumeMounts=[{"name": "d", "mountPath": "/d", "readOnly": True}])
     own = pod(app, volumes=[{"name": "d", "emptyDir": {}}])
     try:
-        found = await volumes.mounts(own, app, 0, await volumes.set_up(own), ["10.0.0.2"])
+        found = await volumes.mounts(own, app, Instance(0, await volumes.set_up(own), ["10.0.0.2"]))
         assert [(each.container_path, each.read_only) for each in found] == [
             ("/d", True),
             ("/etc/hosts", False),

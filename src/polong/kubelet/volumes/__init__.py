@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from polong.kit.clock import Clock
 from polong.kit.errors import FailedPrecondition, Invalid, PolongError, Unsupported
 from polong.kubelet import containers
+from polong.kubelet.config import CLUSTER_DOMAIN
 from polong.kubelet.containers import Mounted
 from polong.kubelet.downward import Allocatable
 from polong.kubelet.environment import expand_strictly
@@ -51,6 +52,18 @@ class Refreshed:
     changed: frozenset[Reference] = frozenset()
     problems: tuple[str, ...] = ()
     due: float | None = None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance of a container that is about to be made: host paths by volume (`Volumes.set_up`), images by volume, the Pod's
+    addresses, the container's environment."""
+
+    attempt: int
+    paths: Mapping[str, Path]
+    ips: Sequence[str] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 class Volumes:
@@ -96,6 +109,8 @@ class Volumes:
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = {}
         for volume in pods.spec(pod).get("volumes") or ():
+            if volume.get("image") is not None:
+                continue
             try:
                 found[volume["name"]] = self._one(pod, volume, material.get(volume["name"]))
             except (PolongError, OSError) as error:
@@ -162,58 +177,44 @@ class Volumes:
 
     # --- what stands in a container ----------------------------------------------------------------------------------------------
 
-    async def mounts(
-        self,
-        pod: Json,
-        container: Json,
-        attempt: int,
-        paths: Mapping[str, Path],
-        ips: Sequence[str],
-        *,
-        domain: str = "",
-        values: Mapping[str, str] | None = None,
-    ) -> list[Mounted]:
-        """What stands in the container: its volumeMounts, /etc/hosts and the file of its termination message. `values` is its
-        environment, for subPathExpr. Invalid or FailedPrecondition (CreateContainerConfigError)."""
-        return await asyncio.to_thread(self._mounts, pod, container, attempt, paths, (ips, domain), values or {})
+    async def mounts(self, pod: Json, container: Json, instance: Instance) -> list[Mounted]:
+        """What stands in the container: its volumeMounts, /etc/hosts and the file of its termination message. Invalid or
+        FailedPrecondition (CreateContainerConfigError)."""
+        return await asyncio.to_thread(self._mounts, pod, container, instance)
 
-    def _mounts(
-        self,
-        pod: Json,
-        container: Json,
-        attempt: int,
-        paths: Mapping[str, Path],
-        network: tuple[Sequence[str], str],
-        values: Mapping[str, str],
-    ) -> list[Mounted]:
+    def _mounts(self, pod: Json, container: Json, instance: Instance) -> list[Mounted]:
         own = self.directory(pods.uid(pod))
         fed = {each["name"] for each in _fed(pod)}
         found = []
         for index, mount in enumerate(container.get("volumeMounts") or ()):
             name = mount["name"]
-            if name not in paths:
-                raise FailedPrecondition(f'volume "{name}" is not set up', reason=_CONFIG)
-            host_path = paths[name]
-            if part := _part(mount, values):
-                host_path = subpath.prepare(own, (name, host_path), part, container["name"], index)
+            part = _part(mount, instance.values)
             # Files of objects are the node's to change, nobody else's.
             read_only = bool(mount.get("readOnly")) or name in fed
+            if name in instance.images:
+                found.append(Mounted(None, mount["mountPath"], True, image=instance.images[name], image_part=part))
+                continue
+            if name not in instance.paths:
+                raise FailedPrecondition(f'volume "{name}" is not set up', reason=_CONFIG)
+            host_path = instance.paths[name]
+            if part:
+                host_path = subpath.prepare(own, (name, host_path), part, container["name"], index)
             propagation = mount.get("mountPropagation") or "None"
             found.append(Mounted(host_path, mount["mountPath"], read_only, propagation, _recursive(mount)))
         read_only = bool((container.get("securityContext") or {}).get("readOnlyRootFilesystem"))
         if all(each.container_path.rstrip("/") != _HOSTS for each in found):
-            found.append(Mounted(self._write_hosts(pod, own, *network), _HOSTS, read_only))
-        message = termination.create(own / "containers" / container["name"], attempt)
+            found.append(Mounted(self._write_hosts(pod, own, instance.ips), _HOSTS, read_only))
+        message = termination.create(own / "containers" / container["name"], instance.attempt)
         found.append(Mounted(message, containers.message_path(container)))
         return found
 
-    def _write_hosts(self, pod: Json, own: Path, ips: Sequence[str], domain: str) -> Path:
+    def _write_hosts(self, pod: Json, own: Path, ips: Sequence[str]) -> Path:
         aliases = pods.spec(pod).get("hostAliases") or ()
         if pods.host_network(pod):
             text = hosts.of_host(self._host_file.read_text("utf-8", "replace"), aliases)
         else:
             subdomain = pods.spec(pod).get("subdomain") or ""
-            full = f"{subdomain}.{pods.namespace(pod)}.svc.{domain}" if subdomain and domain else ""
+            full = f"{subdomain}.{pods.namespace(pod)}.svc.{CLUSTER_DOMAIN}" if subdomain else ""
             text = hosts.managed(ips, containers.hostname(pod), full, aliases)
         path = own / "etc-hosts"
         # Containers may add lines of their own, which a restart of a neighbour must not undo.
