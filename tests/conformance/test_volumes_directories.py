@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.cluster import Cluster
+from tests.conformance.cluster import Cluster, Refused, statuses
 from tests.e2e.cluster import busybox, eventually, pod
 
 Json = dict[str, Any]
@@ -114,3 +116,73 @@ def test_types_of_host_paths(cluster: Cluster, tmp_path: Path) -> None:
         "/h/made-file regular empty file",
         "/h/socket-less directory",
     ]
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Path]:
+    """A mount of the host that tells its peers what is mounted below it."""
+    subprocess.run(["mount", "-t", "tmpfs", "shared", str(tmp_path)], check=True)
+    try:
+        subprocess.run(["mount", "--make-shared", str(tmp_path)], check=True)
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "--recursive", "--lazy", str(tmp_path)], check=True)
+
+
+def test_mounts_travel_as_asked(cluster: Cluster, shared: Path) -> None:
+    kinds = {"none": None, "in": "HostToContainer", "both": "Bidirectional"}
+    containers = []
+    for name, kind in kinds.items():
+        mount = {"name": "h", "mountPath": "/h", **({"mountPropagation": kind} if kind else {})}
+        containers.append(busybox(name, "exec sleep 1000", volumeMounts=[mount], securityContext={"privileged": True}))
+    cluster.run(pod("travel", *containers, volumes=[{"name": "h", "hostPath": {"path": str(shared)}}]))
+    (shared / "host").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "late", str(shared / "host")], check=True)
+    (shared / "host" / "file").write_text("")
+    assert {name: cluster.sh("travel", name, "ls /h/host") for name in kinds} == {"none": "", "in": "file", "both": "file"}
+    for name in kinds:
+        cluster.sh("travel", name, f"mkdir /h/{name}; mount -t tmpfs inner /h/{name}; touch /h/{name}/file")
+    assert {name: len(list((shared / name).iterdir())) for name in kinds} == {"none": 0, "in": 0, "both": 1}
+    assert cluster.sh("travel", "in", "ls /h/both") == "file"
+    refused = pod(
+        "refused", busybox("c", "exec sleep 1", volumeMounts=[{"name": "h", "mountPath": "/h", "mountPropagation": "Bidirectional"}])
+    )
+    refused["spec"]["volumes"] = [{"name": "h", "emptyDir": {}}]
+    with pytest.raises(Refused) as error:
+        cluster.create("pods", refused)
+    assert "Bidirectional mount propagation is available only to privileged containers" in error.value.message
+
+
+def test_read_only_goes_as_deep_as_asked(cluster: Cluster, shared: Path) -> None:
+    (shared / "below").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "below", str(shared / "below")], check=True)
+    kinds = ("Disabled", "IfPossible", "Enabled")
+    mounts = [{"name": "h", "mountPath": f"/{kind}", "readOnly": True, "recursiveReadOnly": kind} for kind in kinds]
+    made = pod("locked", busybox("c", "exec sleep 1000", volumeMounts=mounts), volumes=[{"name": "h", "hostPath": {"path": str(shared)}}])
+    told = cluster.run(made)
+    for kind in kinds:
+        assert cluster.exec("locked", "c", "touch", f"/{kind}/file").code != 0
+    assert {kind: cluster.exec("locked", "c", "touch", f"/{kind}/below/file").code == 0 for kind in kinds} == {
+        "Disabled": True,
+        "IfPossible": False,
+        "Enabled": False,
+    }
+    found = {each["mountPath"]: each["recursiveReadOnly"] for each in statuses(told)["c"]["volumeMounts"]}
+    assert found == {"/Disabled": "Disabled", "/IfPossible": "Enabled", "/Enabled": "Enabled"}
+
+
+@pytest.mark.behaviour("node/image-volume")
+def test_an_image_is_a_volume(cluster: Cluster) -> None:
+    mounts = [{"name": "i", "mountPath": "/i"}, {"name": "i", "mountPath": "/part", "subPath": "etc/nginx"}]
+    volumes = [{"name": "i", "image": {"reference": "nginx", "pullPolicy": "IfNotPresent"}}]
+    cluster.run(pod("image", busybox("c", "exec sleep 1000", volumeMounts=mounts), volumes=volumes))
+    assert cluster.sh("image", "c", "head -c 5 /i/etc/nginx/nginx.conf; cmp /i/etc/nginx/nginx.conf /part/nginx.conf") != ""
+    assert "Read-only file system" in cluster.exec("image", "c", "touch", "/i/x").stderr
+    never = [{"name": "i", "image": {"reference": "example.test/none:1", "pullPolicy": "Never"}}]
+    cluster.create("pods", pod("no-image", busybox("c", "exec sleep 1000", volumeMounts=mounts[:1]), volumes=never))
+    told = cluster.until(
+        "no-image",
+        lambda told: (statuses(told).get("c", {}).get("state", {}).get("waiting") or {}).get("reason") == "ErrImageNeverPull",
+        "waits",
+    )
+    assert "example.test/none:1" in statuses(told)["c"]["state"]["waiting"]["message"]

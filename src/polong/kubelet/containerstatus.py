@@ -133,7 +133,17 @@ def _seen(at: Scene, kind: str, container: Json) -> Json:
     }
     if latest.state != "created":
         status["containerID"] = ID_SCHEME + latest.id
+    if mounts := container.get("volumeMounts"):
+        status["volumeMounts"] = [_mounted(each) for each in mounts]
     return status
+
+
+def _mounted(mount: Json) -> Json:
+    """A VolumeMountStatus: what became of recursiveReadOnly is told for mounts that are read-only."""
+    told: Json = {"name": mount["name"], "mountPath": mount["mountPath"]}
+    if mount.get("readOnly"):
+        told |= {"readOnly": True, "recursiveReadOnly": "Disabled" if mount.get("recursiveReadOnly") in (None, "Disabled") else "Enabled"}
+    return told
 
 
 def _states(at: Scene, kind: str, container: Json, latest: Container) -> tuple[Json, Json]:
