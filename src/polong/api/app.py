@@ -46,6 +46,7 @@ from polong.api.resources.pods import Pods
 from polong.api.resources.rbac import ClusterRoles
 from polong.api.resources.registry import Registry
 from polong.api.reviews import Reviews
+from polong.api.scheduling.scheduler import Scheduler
 from polong.api.service import Request, Response, User
 from polong.api.serviceaccounttokens import ISSUER, Accounts
 from polong.api.tokens import Tokens
@@ -117,8 +118,10 @@ class Service:
         self._authentication = auth.Authentication(self._accounts, self._authorizer)
         self._reviews = Reviews(self._authorizer, self._accounts)
         quotas = ResourceQuota(self._registry)
-        self._admission = plugins.chain(self._authorizer, quotas)
-        self.controllers = Controllers(self._store, self._registry, self._clock, quotas, root_ca)
+        pods = Pods(node_name)
+        scheduler = Scheduler(self._store, pods, self._clock, pods.own_node())
+        self._admission = plugins.chain(self._authorizer, quotas, scheduler)
+        self.controllers = Controllers(self._store, self._registry, self._clock, quotas, scheduler, root_ca)
         self._discovery = discovery.Discovery(self._registry)
         self._openapi = OpenApi(self._registry, version()["gitVersion"])
         self._metrics = metrics.ApiMetrics(self._is_known, version())
@@ -228,10 +231,8 @@ class Service:
             raise status.method_not_allowed()
         if not target.name and verb == "patch":
             raise status.method_not_allowed()
-        plain = target.group in reviews.GROUPS or target.subresource in (*podeviction.SUBRESOURCES, "token")
-        form = negotiate.form(request.headers.get("accept", ""), frozenset() if plain else _FORMS.get(verb, negotiate.OBJECT_FORMS))
+        form = negotiate.form(request.headers.get("accept", ""), _FORMS.get(verb, negotiate.OBJECT_FORMS))
         call = Call(request, verb, target, kind, query, form, self._store, self._clock, self._node_name, self._admission)
-        call.authorize = lambda other: self._authorize(request, other, target)
         if target.subresource in podeviction.SUBRESOURCES and kind.resource == gvk.PODS:
             return await podeviction.handle(call)
         if target.subresource == "token":

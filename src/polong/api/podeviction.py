@@ -16,7 +16,7 @@ from polong.api.verbs.delete import delete_one
 from polong.api.verbs.update import ATTEMPTS
 from polong.kit.clock import rfc3339
 from polong.kit.errors import BadRequest, Conflict
-from polong.objects import decode
+from polong.objects import conditions, decode
 from polong.objects import pod as pods
 
 Json = dict[str, Any]
@@ -67,16 +67,39 @@ async def _mark(call: Call) -> None:
 
 
 async def bind(call: Call) -> Response:
-    """Every Pod of this API is bound as it is created: a scheduler always comes too late."""
+    """A scheduler other than the default one gives a Pod of its own a node."""
     kind: Kind = call.kind
     binding = decode.decode_object(body.document(call), "v1", "Binding").obj
     target = binding.get("target") or {}
     if not target.get("name"):
         raise BadRequest(f'Binding "{call.target.name}" is invalid: target.name: Required value')
-    pod, _ = await call.store.get(kind, call.target.namespace, call.target.name)
+    for attempt in range(ATTEMPTS):
+        pod, revision = await call.store.get(kind, call.target.namespace, call.target.name)
+        if why := _unbindable(pod, binding):
+            raise Conflict(
+                f'Operation cannot be fulfilled on pods/binding "{call.target.name}": {why}',
+                details={"name": call.target.name, "kind": "pods/binding"},
+            )
+        if call.dry_run:
+            break
+        scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
+        listed = conditions.with_condition(pods.status(pod).get("conditions"), scheduled, rfc3339(call.now))
+        spec = {**pods.spec(pod), "nodeName": target["name"]}
+        try:
+            await call.store.update(kind, {**pod, "spec": spec, "status": {**pods.status(pod), "conditions": listed}}, revision)
+            break
+        except Conflict:
+            if attempt == ATTEMPTS - 1:
+                raise
+    return Response(201, {**status.status("Success", 201), "code": 201})
+
+
+def _unbindable(pod: Json, binding: Json) -> str:
+    """Why the Pod cannot be bound; empty where it can."""
+    name, uid = pods.name(pod), (binding.get("metadata") or {}).get("uid")
+    if uid and uid != pods.uid(pod):
+        return f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pods.uid(pod)}"
+    if pods.is_terminating(pod):
+        return f"pod {name} is being deleted, cannot be assigned to a host"
     node = pods.spec(pod).get("nodeName", "")
-    text = f'pod {call.target.name} is already assigned to node "{node}"'
-    raise Conflict(
-        f'Operation cannot be fulfilled on pods/binding "{call.target.name}": {text}',
-        details={"name": call.target.name, "kind": "pods/binding"},
-    )
+    return f'pod {name} is already assigned to node "{node}"' if node else ""

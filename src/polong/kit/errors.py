@@ -74,18 +74,7 @@ class Conflict(PolongError):  # noqa: N818
 
 
 class Gone(PolongError):  # noqa: N818
-    def __init__(
-        self,
-        message: str,
-        *,
-        reason: str = "",
-        causes: Sequence[Cause] = (),
-        details: Mapping[str, str | int] | None = None,
-        resume: str = "",
-    ) -> None:
-        super().__init__(message, reason=reason, causes=causes, details=details)
-        self.resume = resume
-        """A continue token with which a list can be finished, inconsistently."""
+    pass
 
 
 class TooLarge(PolongError):  # noqa: N818

@@ -49,10 +49,7 @@ def path_of(pid: int, kind: str) -> Path:
 
 def is_pinned(path: Path) -> bool:
     """True where a namespace is mounted on `path`: the namespace file system shows as nsfs."""
-    try:
-        return path.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
-    except FileNotFoundError:
-        return False
+    return any(mount.target == str(path) and mount.fstype == "nsfs" for mount in mountinfo.read())
 
 
 async def pin_network(path: Path) -> None:
@@ -72,7 +69,7 @@ async def pin_network(path: Path) -> None:
 
 def unpin(path: Path) -> None:
     """Undo `pin_network`. Idempotent; the namespace lives on while a process is in it."""
-    for mount in mountinfo.below(path):
+    for mount in mountinfo.read():
         if mount.target == str(path) and mount.fstype == "nsfs":
             mounts.unmount(mount)
     path.unlink(missing_ok=True)

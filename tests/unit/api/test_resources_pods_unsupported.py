@@ -98,7 +98,7 @@ WITHOUT_EFFECT = {
     "spec.containers[].resizePolicy[].resourceName": "resources cannot be resized",
     "spec.containers[].resizePolicy[].restartPolicy": "resources cannot be resized",
     "spec.enableServiceLinks": "there are no Services",
-    "spec.nodeSelector": "must name a label of the one node, else refused",
+    "spec.nodeSelector": "the scheduler's: a Pod that fits nowhere waits",
     "spec.nodeName": "must be the one node, else refused",
     "spec.os.name": "linux, else refused",
     "spec.overhead": "the RuntimeClass's, which admission copies; any other is forbidden",
@@ -108,7 +108,7 @@ WITHOUT_EFFECT = {
     "spec.securityContext.fsGroupChangePolicy": "how, not whether, ownership is changed",
     "spec.serviceAccount": "an older name for serviceAccountName",
     "spec.serviceAccountName": "must be there, else forbidden by admission",
-    "spec.schedulerName": "default-scheduler, else refused",
+    "spec.schedulerName": "another scheduler binds its own Pods",
     "spec.tolerations[].effect": "the one node is the only choice",
     "spec.tolerations[].key": "the one node is the only choice",
     "spec.tolerations[].operator": "the one node is the only choice",
@@ -145,6 +145,9 @@ BEING_BUILT = (
     "spec.volumes[].secret",
 )
 """Accepted; whoever makes one true moves its leaves to CARRIED_OUT."""
+
+SCHEDULING = ("spec.affinity.", "spec.topologySpreadConstraints[].")
+"""Decides whether the one node will do: tests of scheduling."""
 
 YOUNG = (".defaultUser", ".user", ".grpc.mode", ".httpGet.protocol")
 """Newer than the version that this API follows; refused wherever they are."""
@@ -183,6 +186,8 @@ LEAVES = all_leaves()
 def accepted(path: str) -> bool:
     """An init container is run as any other; ephemeral ones are refused on creation as a whole."""
     path = path.replace("spec.initContainers[]", "spec.containers[]")
+    if path.startswith(SCHEDULING):
+        return True
     return path in CARRIED_OUT or path in WITHOUT_EFFECT or (path.startswith(BEING_BUILT) and not path.endswith(YOUNG))
 
 

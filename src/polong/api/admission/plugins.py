@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polong.api.admission.chain import Chain
+from polong.api.admission.chain import Chain, Plugin
 from polong.api.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from polong.api.admission.escalation import Escalation
 from polong.api.admission.limitranger import LimitRanger
@@ -15,8 +15,8 @@ from polong.api.admission.serviceaccount import ServiceAccount
 from polong.api.authorization.authorizer import Authorizer
 
 
-def chain(authorizer: Authorizer, quotas: ResourceQuota) -> Chain:
-    """Quotas come last: they count what all the others have made of an object."""
+def chain(authorizer: Authorizer, quotas: ResourceQuota, scheduler: Plugin) -> Chain:
+    """Quotas come late: they count what all the others have made of an object. A place on a node is taken last of all."""
     return Chain(
         (
             NamespaceLifecycle(),
@@ -28,5 +28,6 @@ def chain(authorizer: Authorizer, quotas: ResourceQuota) -> Chain:
             Reload(),
             Escalation(authorizer),
             quotas,
+            scheduler,
         )
     )

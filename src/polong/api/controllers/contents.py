@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from polong.api.controllers.follow import follow
+from polong.api.follow import follow
 from polong.api.objectstore import ObjectStore
 from polong.api.resources.configmaps import ConfigMaps
 from polong.api.resources.kind import Kind

@@ -6,9 +6,12 @@ from polong.api.admission.resourcequota import ResourceQuota
 from polong.api.controllers.contents import Contents
 from polong.api.controllers.events import Expiry
 from polong.api.controllers.namespaces import Endings
+from polong.api.controllers.nodes import NodeTaints
 from polong.api.controllers.quotas import QuotaStatus
+from polong.api.controllers.taints import TaintEviction
 from polong.api.objectstore import ObjectStore
 from polong.api.resources.registry import Registry
+from polong.api.scheduling.scheduler import Scheduler
 from polong.kit.clock import Clock
 from polong.kit.tasks import Tasks
 
@@ -16,15 +19,23 @@ from polong.kit.tasks import Tasks
 class Controllers:
     """`start` before the first request: what must always be there is there then."""
 
-    def __init__(self, store: ObjectStore, registry: Registry, clock: Clock, quotas: ResourceQuota, root_ca: str) -> None:
+    def __init__(
+        self, store: ObjectStore, registry: Registry, clock: Clock, quotas: ResourceQuota, scheduler: Scheduler, root_ca: str
+    ) -> None:
         self._tasks = Tasks("controllers")
         self.contents = Contents(store, clock, root_ca)
         self.expiry = Expiry(store, clock)
         self.endings = Endings(store, registry, clock, self._tasks)
+        self._store = store
+        self._scheduler = scheduler
+        pods = registry.find("", "v1", "pods")
+        assert pods is not None
+        self._taints = TaintEviction(store, pods, clock)
         self._quotas = QuotaStatus(store, clock, quotas)
 
     async def start(self) -> None:
         await self.contents.begin()
+        await self._scheduler.begin()
         await self.endings.resume()
         for name, work in (
             ("events", self.expiry.run()),
@@ -33,6 +44,14 @@ class Controllers:
             ("root CA", self.contents.keep_root_ca()),
             ("changes of quotas", self._quotas.watch()),
             ("quotas", self._quotas.count()),
+            ("Pods to place", self._scheduler.watch_pods()),
+            ("nodes to place on", self._scheduler.watch_nodes()),
+            ("labels of namespaces", self._scheduler.watch_namespaces()),
+            ("taints of nodes", NodeTaints(self._store).run()),
+            ("nodes with NoExecute", self._taints.watch_nodes()),
+            ("Pods under NoExecute", self._taints.watch_pods()),
+            ("evictions", self._taints.run()),
+            ("scheduler", self._scheduler.run()),
         ):
             _ = self._tasks.start(work, name)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from datetime import timedelta
 from typing import Any
 
+from polong.api.controllers import deletion
 from polong.api.objectstore import ObjectStore
 from polong.api.resources.kind import Kind
 from polong.api.resources.namespaces import FINALIZER, Namespaces
@@ -79,7 +79,7 @@ class Endings:
         while True:
             revision = await self._store.revision()
             remaining = [(kind, obj) for kind in kinds for obj in (await self._store.page(kind, name)).items]
-            left = [(kind, obj) for kind, obj in remaining if await self._delete(kind, obj)]
+            left = [(kind, obj) for kind, obj in remaining if await deletion.delete(self._store, self._clock, kind, obj)]
             await self._report(name, left)
             if not left:
                 return
@@ -96,30 +96,6 @@ class Endings:
             return
         finally:
             await changes.aclose()
-
-    async def _delete(self, kind: Kind, obj: Json) -> bool:
-        """Delete, as far as that is possible now. Whether it is still there."""
-        metadata = obj["metadata"]
-        grace = kind.grace_seconds(obj, None)
-        revision = int(metadata["resourceVersion"])
-        try:
-            if not grace and not metadata.get("finalizers"):
-                await self._store.delete(kind, obj, revision)
-                return False
-            if metadata.get("deletionTimestamp"):
-                return True
-            marked = {**obj, "metadata": dict(metadata)}
-            marked["metadata"]["deletionTimestamp"] = rfc3339(self._clock.now() + timedelta(seconds=grace))
-            marked["metadata"]["deletionGracePeriodSeconds"] = grace
-            if kind.has_generation:
-                marked["metadata"]["generation"] = int(metadata.get("generation", 0)) + 1
-            await self._store.update(kind, marked, revision)
-        except Conflict:
-            found = await self._store.find(kind, metadata["namespace"], metadata["name"])
-            return found is not None and await self._delete(kind, found[0])
-        except NotFound:
-            return False
-        return True
 
     async def _report(self, name: str, left: list[tuple[Kind, Json]]) -> None:
         """What is waited for, as conditions of the namespace."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from polong.api.resources import container_validation as containers
-from polong.api.resources import fields, metadata, pod_ephemeral, pod_security, pod_volumes
+from polong.api.resources import fields, metadata, pod_ephemeral, pod_scheduling, pod_security, pod_volumes
 from polong.kit.errors import Cause
 from polong.objects import names
 
@@ -41,6 +41,7 @@ def validate(spec: Json, *, creating: bool) -> Iterator[Cause]:
     if account := spec.get("serviceAccountName"):
         for error in names.dns_subdomain_errors(account):
             yield fields.invalid("spec.serviceAccountName", account, error)
+    yield from pod_scheduling.validate(spec)
     yield from metadata.label_causes("spec.nodeSelector", spec.get("nodeSelector") or {})
     for index, gate in enumerate(spec.get("readinessGates") or ()):
         for error in names.qualified_name_errors(gate.get("conditionType", "")):

@@ -21,7 +21,7 @@ _STREAM = ("create", "get")
 
 
 class Pods(Kind):
-    """On the one node there is nothing to schedule: a Pod is bound when it is created."""
+    """Bound to the node by scheduling/, in the same write wherever that is possible."""
 
     resource = gvk.PODS
     singular = "pod"
@@ -45,11 +45,15 @@ class Pods(Kind):
 
     def __init__(self, node_name: str) -> None:
         self._node_name = node_name
-        self._node_labels = {
+
+    def own_node(self) -> Json:
+        """What is known of the node of this API before it is registered."""
+        labels = {
             "kubernetes.io/arch": _ARCHITECTURES.get(platform.machine(), platform.machine()),
-            "kubernetes.io/hostname": node_name,
+            "kubernetes.io/hostname": self._node_name,
             "kubernetes.io/os": "linux",
         }
+        return {"metadata": {"name": self._node_name, "labels": labels}}
 
     def fields(self, obj: Json) -> Mapping[str, str]:
         spec, status = pods.spec(obj), pods.status(obj)
@@ -71,11 +75,9 @@ class Pods(Kind):
             if spec.get(field) is False:
                 del spec[field]
         pod_defaults.apply(spec)
-        spec.setdefault("nodeName", context.node_name)
 
     def prepare_create(self, obj: Json, context: Context) -> None:
-        scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": context.now}
-        obj["status"] = {"phase": "Pending", "conditions": [scheduled], "qosClass": "BestEffort"}
+        obj["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
         if pods.spec(obj).get("automountServiceAccountToken"):
             context.warnings.append("spec.automountServiceAccountToken: Polong has no service account tokens to mount")
         context.warnings.extend(sharing.warnings(obj))
@@ -83,7 +85,7 @@ class Pods(Kind):
     def validate(self, obj: Json) -> Sequence[Cause]:
         causes = metadata.validate(obj, self.name_errors, namespaced=True)
         causes += pod_validation.validate(obj["spec"], creating="uid" not in obj["metadata"])
-        causes += pods_unsupported.refuse(obj["spec"], self._node_labels, self._node_name)
+        causes += pods_unsupported.refuse(obj["spec"], self._node_name)
         if not causes:
             obj["status"]["qosClass"] = pods.qos_class(obj)
         return causes

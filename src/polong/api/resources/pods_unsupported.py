@@ -30,13 +30,11 @@ def _confined(value: object) -> bool:
 
 
 POD: dict[str, Refused] = {
-    "affinity": _given,
     "evictionResponders": _given,
     "hostnameOverride": _given,
     "os.name": _not("linux"),
     "resourceClaims": _given,
     "resources": _given,
-    "schedulerName": _not("default-scheduler"),
     "schedulingGates": _given,
     "schedulingGroup": _given,
     "securityContext.appArmorProfile": _confined,
@@ -44,7 +42,6 @@ POD: dict[str, Refused] = {
     "securityContext.seLinuxOptions": _given,
     "securityContext.windowsOptions": _given,
     "setHostnameAsFQDN": _not(False),
-    "topologySpreadConstraints": _given,
     "workloadRef": _given,
 }
 
@@ -100,14 +97,11 @@ def _refused(node: Json, path: str, table: dict[str, Refused]) -> Iterator[Cause
             yield _cause(f"{path}.{dotted}")
 
 
-def refuse(spec: Json, node_labels: Json, node_name: str) -> Iterator[Cause]:
+def refuse(spec: Json, node_name: str) -> Iterator[Cause]:
     """A cause for each thing in `spec` that would not work."""
     yield from _refused(spec, "spec", POD)
     if spec.get("nodeName", node_name) != node_name:
         yield fields.invalid("spec.nodeName", spec["nodeName"], f"this API has one node, {node_name}")
-    for label, value in (spec.get("nodeSelector") or {}).items():
-        if node_labels.get(label) != value:
-            yield fields.invalid(fields.key("spec.nodeSelector", label), value, f"node {node_name} has no such label")
     for index, volume in enumerate(spec.get("volumes") or ()):
         yield from _volume(volume, fields.at("spec.volumes", index))
     for field in CONTAINER_FIELDS:

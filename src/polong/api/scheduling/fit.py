@@ -1,0 +1,105 @@
+"""Whether a Pod can run on a node, and if not, why, in the words of kube-scheduler. Pure.
+
+Source: pkg/scheduler/framework/plugins (nodeunschedulable, tainttoleration, nodeaffinity, nodeports, noderesources).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from polong.objects import pod as pods
+from polong.objects import podresources, quantity, requirements
+from polong.objects.podresources import Amounts
+
+Json = dict[str, Any]
+
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+
+HostPort = tuple[str, str, int]
+"""(address, protocol, port)."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A Pod that has, or wants, a place: what is compared between Pods."""
+
+    pod: Json
+    node: str
+    requests: Amounts
+    ports: tuple[HostPort, ...]
+
+    @classmethod
+    def of(cls, pod: Json) -> Placed:
+        return cls(pod, str(pods.spec(pod).get("nodeName", "")), podresources.total(pod, "requests"), tuple(host_ports(pod)))
+
+
+def host_ports(pod: Json) -> Iterator[HostPort]:
+    for field, _, container in pods.all_containers(pod):
+        if field == "ephemeralContainers":
+            continue
+        for port in container.get("ports") or ():
+            if port.get("hostPort"):
+                yield (port.get("hostIP") or "0.0.0.0", port.get("protocol", "TCP"), int(port["hostPort"]))
+
+
+def refusals(wanted: Placed, node: Json, there: Sequence[Placed]) -> list[str]:
+    """Why the Pod cannot run on the node beside the Pods that are `there`; empty where it can. Kubernetes stops at the first kind of
+    reason, except for resources, of which all that lack are said."""
+    spec = pods.spec(wanted.pod)
+    tolerations = spec.get("tolerations") or ()
+    node_spec = node.get("spec") or {}
+    if node_spec.get("unschedulable") and not _tolerated({"key": UNSCHEDULABLE, "effect": "NoSchedule"}, tolerations):
+        return ["node(s) were unschedulable"]
+    for taint in node_spec.get("taints") or ():
+        if taint.get("effect") in ("NoSchedule", "NoExecute") and not _tolerated(taint, tolerations):
+            return [f"node(s) had untolerated taint {{{taint.get('key', '')}: {taint.get('value', '')}}}"]
+    if not _selected(spec, node):
+        return ["node(s) didn't match Pod's node affinity/selector"]
+    taken = [port for placed in there for port in placed.ports]
+    if any(_clash(port, other) for port in wanted.ports for other in taken):
+        return ["node(s) didn't have free ports for the requested pod ports"]
+    return list(_lacking(wanted, node, there))
+
+
+def _tolerated(taint: Json, tolerations: Sequence[Json]) -> bool:
+    return any(tolerates(each, taint) for each in tolerations)
+
+
+def tolerates(toleration: Json, taint: Json) -> bool:
+    """Source: component-helpers Toleration.ToleratesTaint."""
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint.get("key"):
+        return False
+    if (toleration.get("operator") or "Equal") == "Exists":
+        return True
+    return bool((toleration.get("value") or "") == (taint.get("value") or ""))
+
+
+def _selected(spec: Json, node: Json) -> bool:
+    name, labels = node["metadata"]["name"], node["metadata"].get("labels") or {}
+    if any(labels.get(label) != value for label, value in (spec.get("nodeSelector") or {}).items()):
+        return False
+    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    return required is None or requirements.node_matches(required.get("nodeSelectorTerms") or (), name, labels)
+
+
+def _clash(port: HostPort, other: HostPort) -> bool:
+    """The same port, at one address or at all of them."""
+    everywhere = "0.0.0.0"
+    return port[1:] == other[1:] and (port[0] == other[0] or everywhere in (port[0], other[0]))
+
+
+def _lacking(wanted: Placed, node: Json, there: Sequence[Placed]) -> Iterator[str]:
+    allocatable = {name: quantity.parse(amount) for name, amount in ((node.get("status") or {}).get("allocatable") or {}).items()}
+    if not allocatable:  # it has not said yet what it has
+        return
+    if len(there) + 1 > allocatable.get("pods", Fraction(0)):
+        yield "Too many pods"
+    for name, amount in sorted(wanted.requests.items()):
+        used = sum((placed.requests.get(name, Fraction(0)) for placed in there), Fraction(0))
+        if amount and used + amount > allocatable.get(name, Fraction(0)):
+            yield f"Insufficient {name}"

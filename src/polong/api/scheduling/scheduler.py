@@ -1,0 +1,217 @@
+"""The scheduler of few nodes: a Pod gets its place in the write that makes it, or waits and gets one when something changes.
+
+Deciding is a pure step without a wait between looking and taking, so two Pods cannot both have the last place; what is stored is then
+followed through the store's own watch. Decision 0013.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from polong.api.admission.chain import Attempt, Json, Plugin
+from polong.api.eventlog import EventLog
+from polong.api.follow import Change, follow
+from polong.api.objectstore import ObjectStore
+from polong.api.resources.kind import Kind
+from polong.api.resources.namespaces import Namespaces
+from polong.api.resources.nodes import Nodes
+from polong.api.scheduling.fit import Placed, refusals
+from polong.api.scheduling.topology import Surroundings
+from polong.kit.clock import Clock, rfc3339
+from polong.kit.errors import Conflict, NotFound
+from polong.objects import conditions
+from polong.objects import pod as pods
+from polong.objects.gvk import PODS
+
+T = TypeVar("T")
+
+NAME = "default-scheduler"
+_TOGETHER = 0.02
+"""Seconds in which changes wake those who wait once."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`node` is empty where the Pod has to wait, for the reason in `message`."""
+
+    node: str = ""
+    message: str = ""
+
+
+class Places:
+    """Who is where, in memory. Synchronous: between `decide` and `take` nothing else happens."""
+
+    def __init__(self, own: Json) -> None:
+        self._own = own
+        self.nodes: dict[str, Json] = {}
+        self.namespaces: dict[str, Mapping[str, str]] = {}
+        self._placed: dict[str, Placed] = {}
+
+    def decide(self, pod: Json) -> Decision:
+        # Its own node is a place before it is registered: it will be there when the first Pod is.
+        nodes = self.nodes if self._own["metadata"]["name"] in self.nodes else {**self.nodes, self._own["metadata"]["name"]: self._own}
+        wanted = Placed.of(pod)
+        around = Surroundings(list(self._placed.values()), nodes, lambda name: self.namespaces.get(name, {}))
+        why: Counter[str] = Counter()
+        for name, node in sorted(nodes.items(), key=lambda item: item[0] != self._own["metadata"]["name"]):
+            there = [placed for placed in self._placed.values() if placed.node == name]
+            found = refusals(wanted, node, there) or around.refusals(pod, node)
+            if not found:
+                return Decision(name)
+            why.update(found)
+        reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in why.items()))
+        return Decision(message=f"0/{len(nodes)} nodes are available: {reasons}.")
+
+    def take(self, pod: Json) -> None:
+        """Counts from now on, if it has a node and is not finished."""
+        if pods.spec(pod).get("nodeName") and not pods.is_finished(pod):
+            self._placed[pods.uid(pod)] = Placed.of(pod)
+        else:
+            self._placed.pop(pods.uid(pod), None)
+
+    def leave(self, pod: Json) -> None:
+        self._placed.pop(pods.uid(pod), None)
+
+    def clear(self) -> None:
+        self._placed.clear()
+
+
+class Scheduler(Plugin):
+    """`begin` before the first request; `run` forever."""
+
+    def __init__(self, store: ObjectStore, pods_kind: Kind, clock: Clock, own: Json) -> None:
+        self._store = store
+        self._pods = pods_kind
+        self._clock = clock
+        self._events = EventLog(store, clock, NAME)
+        self._places = Places(own)
+        self._waiting: dict[str, tuple[str, str]] = {}
+        self._wake = asyncio.Event()
+
+    # --- in the write that makes a Pod ------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def storing(self, attempt: Attempt) -> AsyncIterator[None]:
+        if not attempt.creates(PODS):
+            yield
+            return
+        pod = attempt.obj
+        named = pods.spec(pod).get("nodeName") or ""
+        decision = Decision(named) if named or not _ours(pod) else self._places.decide(pod)
+        if decision != Decision():
+            _settle(pod, decision, rfc3339(self._clock.now()))
+        self._places.take(pod)
+        try:
+            yield
+        except BaseException:
+            self._places.leave(pod)
+            raise
+        if decision.message:
+            await self._events.record(pod, "FailedScheduling", decision.message, warning=True)
+
+    # --- later ------------------------------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        for pod in (await self._store.page(self._pods, "")).items:
+            self._note(pod)
+        for node in (await self._store.page(_NODES, "")).items:
+            self._places.nodes[node["metadata"]["name"]] = node
+        for namespace in (await self._store.page(_NAMESPACES, "")).items:
+            self._places.namespaces[namespace["metadata"]["name"]] = namespace["metadata"].get("labels") or {}
+
+    def _note(self, pod: Json) -> None:
+        self._places.take(pod)
+        if pods.spec(pod).get("nodeName") or not _ours(pod) or pods.is_finished(pod) or pods.is_terminating(pod):
+            self._waiting.pop(pods.uid(pod), None)
+        else:
+            self._waiting[pods.uid(pod)] = (pods.namespace(pod), pods.name(pod))
+
+    async def watch_pods(self) -> None:
+        async for change in follow(self._store, self._pods):
+            if change.all is not None:
+                self._places.clear()
+                self._waiting.clear()
+                for pod in change.all:
+                    self._note(pod)
+            elif change.now is not None:
+                self._note(change.now)
+            elif change.before is not None:
+                self._places.leave(change.before)
+                self._waiting.pop(pods.uid(change.before), None)
+            if self._waiting:
+                self._wake.set()
+
+    async def watch_nodes(self) -> None:
+        async for change in follow(self._store, _NODES):
+            _follow(self._places.nodes, change, lambda node: node)
+            self._wake.set()
+
+    async def watch_namespaces(self) -> None:
+        async for change in follow(self._store, _NAMESPACES):
+            _follow(self._places.namespaces, change, lambda namespace: namespace["metadata"].get("labels") or {})
+
+    async def run(self) -> None:
+        """Forever: look again at those who wait, the most important first."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(_TOGETHER)
+            self._wake.clear()
+            waiting = [await self._store.find(self._pods, *where) for where in list(self._waiting.values())]
+            for found in sorted((each for each in waiting if each is not None), key=lambda each: _rank(each[0])):
+                await self._again(*found)
+
+    async def _again(self, pod: Json, revision: int) -> None:
+        if pods.spec(pod).get("nodeName") or pods.is_terminating(pod):
+            return
+        decision = self._places.decide(pod)
+        settled = {**pod, "spec": dict(pods.spec(pod)), "status": dict(pods.status(pod))}
+        _settle(settled, decision, rfc3339(self._clock.now()))
+        if settled == pod:
+            return
+        self._places.take(settled)
+        try:
+            await self._store.update(self._pods, settled, revision)
+        except (Conflict, NotFound):
+            # Whoever changed it is told of by the watch, which brings us back.
+            self._places.leave(settled)
+            return
+        if not decision.node:
+            await self._events.record(pod, "FailedScheduling", decision.message, warning=True)
+
+
+_NODES, _NAMESPACES = Nodes(), Namespaces()
+
+
+def _ours(pod: Json) -> bool:
+    """Another scheduler's Pods wait for it to bind them."""
+    return bool(pods.spec(pod).get("schedulerName", NAME) == NAME)
+
+
+def _rank(pod: Json) -> tuple[int, str]:
+    return -int(pods.spec(pod).get("priority") or 0), str(pod["metadata"].get("creationTimestamp", ""))
+
+
+def _settle(pod: Json, decision: Decision, now: str) -> None:
+    """Write the decision into the Pod."""
+    condition: Json = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
+    if decision.node:
+        pod["spec"]["nodeName"] = decision.node
+    else:
+        condition |= {"status": "False", "reason": "Unschedulable", "message": decision.message}
+    pod["status"]["conditions"] = conditions.with_condition(pods.status(pod).get("conditions"), condition, now)
+
+
+def _follow(held: dict[str, T], change: Change, view: Callable[[Json], T]) -> None:
+    """Keep `held`, by name, in step."""
+    if change.all is not None:
+        held.clear()
+        held.update((each["metadata"]["name"], view(each)) for each in change.all)
+    elif change.now is not None:
+        held[change.now["metadata"]["name"]] = view(change.now)
+    elif change.before is not None:
+        held.pop(change.before["metadata"]["name"], None)
