@@ -62,7 +62,9 @@ class Server:
         self._streams: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._web: web.Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._listeners: list[asyncio.Server] = []
+        self._confined: dict[str, ipaddress.IPv4Network] = {}
 
     async def start(self, host: str, port: int, *, certificate: Path, key: Path, client_ca: Path) -> int:
         """Listen; the port (a free one where `port` is 0). OSError where the address is taken."""
@@ -72,7 +74,7 @@ class Server:
         context.load_verify_locations(client_ca)
         context.verify_mode = ssl.CERT_OPTIONAL
         context.set_alpn_protocols(["http/1.1"])
-        self._names.add(host.lower())
+        self._tls = context
         self._web = web.Server(
             self._handle,
             request_factory=_make_request,
@@ -83,11 +85,20 @@ class Server:
             access_log=None,
             logger=_log,
         )
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(
-            self._protocol, host, port, ssl=context, ssl_handshake_timeout=10, ssl_shutdown_timeout=2, backlog=256
+        return await self._listen(host, port)
+
+    async def listen_for(self, network: ipaddress.IPv4Network, host: str, port: int) -> int:
+        """Listen at one more address, after `start`, for callers from `network` and from this host alone. OSError."""
+        self._confined[host] = network
+        return await self._listen(host, port)
+
+    async def _listen(self, host: str, port: int) -> int:
+        self._names.add(host.lower())
+        listener = await asyncio.get_running_loop().create_server(
+            self._protocol, host, port, ssl=self._tls, ssl_handshake_timeout=10, ssl_shutdown_timeout=2, backlog=256
         )
-        bound: int = self._listener.sockets[0].getsockname()[1]
+        self._listeners.append(listener)
+        bound: int = listener.sockets[0].getsockname()[1]
         return bound
 
     def _protocol(self) -> asyncio.BaseProtocol:
@@ -97,8 +108,8 @@ class Server:
     async def stop(self) -> None:
         """Stop listening, end every watch and session cleanly, close connections. Idempotent."""
         self._closing = True
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         streams = list(self._streams)
         for task in streams:
             task.cancel()
@@ -107,14 +118,15 @@ class Server:
         if self._web is not None:
             self._web.pre_shutdown()
             await self._web.shutdown(2)
-        if self._listener is not None:
-            await self._listener.wait_closed()
+        for listener in self._listeners:
+            await listener.wait_closed()
 
     # --- one request ----------------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, _Request)
         try:
+            self._check_peer(request)
             self._check_origin(request)
             user = await self._user(request)
             if _wants_upgrade(request) and (answer := await self._upgrade(request, user)) is not None:
@@ -152,6 +164,17 @@ class Server:
             elif request.body_exists:
                 body = await _read_body(request)
             return await self._service.handle(_to_request(request, user, body))
+
+    def _check_peer(self, request: web.BaseRequest) -> None:
+        """An address that is there for Pods is nobody else's: Linux would take packets for it on any interface."""
+        transport = request.transport
+        if transport is None or not self._confined:
+            return
+        here = transport.get_extra_info("sockname")[0]
+        network, peer = self._confined.get(here), transport.get_extra_info("peername")[0]
+        if network is not None and peer != here and ipaddress.ip_address(peer) not in network:
+            _abort(request)
+            raise ConnectionResetError("not from the Pod network")
 
     def _check_origin(self, request: web.BaseRequest) -> None:
         """Host and Origin allow-lists: no page of another site, and no rebound DNS name, reaches the API through a browser."""

@@ -3,6 +3,8 @@
 Packets for the node's loopback take a detour. The kernel lets none with a source in 127.0.0.0/8 leave through another interface (that
 needs route_localnet, which opens every loopback service to the neighbours: CVE-2020-8558). So chain `depart` gives them the bridge's
 address before connection tracking sees them, and chain `arrive` gives the answers back the address that the client's socket knows.
+
+Port 443 of the gateway is where Pods find the API: no Pod takes it away from them by a host port for every address.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ _LOCALHOST = "127.0.0.1"
 _CHAINS = """\
   chain hostports {{
     meta l4proto {{ tcp, udp, sctp }} dnat ip to ip daddr . meta l4proto . th dport map @exact
+    ip daddr {gateway} tcp dport 443 return
     ip daddr != 127.0.0.0/8 meta l4proto {{ tcp, udp, sctp }} dnat ip to meta l4proto . th dport map @wild
   }}
   chain prerouting {{

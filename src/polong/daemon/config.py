@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 import socket
 from dataclasses import dataclass
@@ -57,6 +58,14 @@ class RuntimeConfig:
     def containers_dir(self) -> Path:
         """CRI records and bundles: containers outlive the daemon, so does what describes them."""
         return self.root / "cri"
+
+    @property
+    def gateway(self) -> str:
+        """The node's address in the Pod network: its first. Empty where the range is none, which whoever sets the network up says."""
+        try:
+            return str(ipaddress.IPv4Network(self.pod_cidr)[1])
+        except (ValueError, IndexError):
+            return ""
 
     @property
     def cgroup_parent(self) -> str:

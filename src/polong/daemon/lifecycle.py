@@ -25,7 +25,7 @@ def run(config: Config, ready: Callable[[], None]) -> None:
     lock = Lock(config.lock)
     lock.acquire()
     try:
-        credentials = pki.ensure(config.pki_dir, pki.serving_hosts())
+        credentials = pki.ensure(config.pki_dir, pki.serving_hosts(config.gateway))
         asyncio.run(_serve(config, credentials, ready))
     finally:
         lock.release()

@@ -47,9 +47,13 @@ def ensure(directory: Path, hosts: tuple[str, ...]) -> Credentials:
     return Credentials(*(directory / name for name in ("ca.crt", "server.crt", "server.key", "admin.crt", "admin.key", "sa.key")))
 
 
-def serving_hosts() -> tuple[str, ...]:
-    """Names and addresses under which this node may be asked."""
-    return tuple(dict.fromkeys(("localhost", "127.0.0.1", "::1", socket.gethostname(), "kubernetes", "kubernetes.default")))
+_SERVICE = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+
+
+def serving_hosts(gateway: str = "") -> tuple[str, ...]:
+    """Names and addresses under which this node may be asked; `gateway` is the address at which its Pods ask."""
+    own = ("localhost", "127.0.0.1", "::1", socket.gethostname(), *_SERVICE)
+    return tuple(dict.fromkeys((*own, gateway) if gateway else own))
 
 
 def write_private(path: Path, data: bytes) -> None:

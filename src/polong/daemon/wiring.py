@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import ipaddress
 import logging
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ Json = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 _DRAIN = 5.0
+_HTTPS = 443
 _HOSTS = Path("/etc/containers/certs.d")
 
 
@@ -67,7 +70,7 @@ class Node:
         service = Service(storage, node_name=config.node_name, root_ca=self._credentials.ca.read_text(), tokens=tokens)
         await service.start()
         self._front.push_async_callback(service.aclose)
-        server = Server(service, names=serving_hosts())
+        server = Server(service, names=serving_hosts(config.gateway))
         credentials = self._credentials
         try:
             await server.start(
@@ -76,7 +79,20 @@ class Node:
         except OSError as error:
             raise Unavailable(f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another port with --port") from error
         self._front.push_async_callback(server.stop)
+        await self._for_pods(server)
         return service
+
+    async def _for_pods(self, server: Server) -> None:
+        """Answer Pods at the address where they find the API (docs/decisions/0017); without it they run as well."""
+        config = self._config
+        for port in (_HTTPS, config.port):
+            try:
+                bound = await server.listen_for(ipaddress.IPv4Network(config.pod_cidr), config.gateway, port)
+            except OSError as error:
+                _log.warning("Pods cannot reach the API at %s:%d: %s", config.gateway, port, error.strerror)
+            else:
+                self._settings = dataclasses.replace(self._settings, api_host=config.gateway, api_port=bound)
+                return
 
     async def _agent(self, service: Service, cri: CriService) -> None:
         config = self._config

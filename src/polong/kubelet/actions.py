@@ -12,7 +12,7 @@ from typing import Any
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock
 from polong.kit.errors import Invalid, NotFound, PolongError
-from polong.kubelet import containers, logs, restarts
+from polong.kubelet import containers, logs, restarts, services
 from polong.kubelet.config import DnsConfig, KubeletConfig
 from polong.kubelet.containers import Surroundings
 from polong.kubelet.containerstatus import NO_TARGET, Problem
@@ -220,7 +220,8 @@ class Actions:
 
     async def _sources(self, pod: Json, container: Json, ips: Sequence[str]) -> Sources:
         objects = {each: await self._objects.get(pods.namespace(pod), each) for each in podreferences.of_environment(container)}
-        return Sources(Addresses(ips, self._node.ips), self._node.allocatable, objects)
+        found = services.variables(self._config.api_host, self._config.api_port)
+        return Sources(Addresses(ips, self._node.ips), self._node.allocatable, objects, found)
 
     async def _start(self, pod: Json, start: Start, container_id: str) -> Outcome:
         try:

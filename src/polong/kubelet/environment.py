@@ -33,6 +33,8 @@ class Sources:
     addresses: Addresses = field(default_factory=Addresses)
     node: Allocatable = field(default_factory=Allocatable)
     objects: Mapping[Reference, Json | None] = field(default_factory=dict)
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Variables of Services: what the container says itself goes before them."""
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -57,7 +59,7 @@ def expand_strictly(text: str, values: Mapping[str, str]) -> str:
 def environment(pod: Json, container: Json, sources: Sources) -> dict[str, str]:
     """Name to value in the order of the spec, envFrom first: a later entry replaces an earlier one, and may refer to those before it.
     Invalid (CreateContainerConfigError) where a source cannot be resolved."""
-    values: dict[str, str] = {}
+    values: dict[str, str] = dict(sources.services)
     for source in container.get("envFrom") or ():
         values.update(_everything(source, sources.objects))
     for entry in container.get("env") or ():

@@ -48,6 +48,49 @@ async def test_an_account_must_be_there_and_lends_its_pull_secrets(api: Api) -> 
     assert own["spec"]["imagePullSecrets"] == [{"name": "mine"}]
 
 
+MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def mounted(made: Json) -> list[str]:
+    """Names of the containers that have the token."""
+    containers = [*(made["spec"].get("initContainers") or ()), *made["spec"]["containers"]]
+    return [one["name"] for one in containers if any(mount["mountPath"] == MOUNT for mount in one.get("volumeMounts") or ())]
+
+
+async def test_every_container_gets_the_token(api: Api) -> None:
+    made = await api.create(pod(initContainers=[{"name": "i", "image": "x"}]))
+    (volume,) = made["spec"]["volumes"]
+    assert volume["name"].startswith("kube-api-access-")
+    assert len(volume["name"]) == len("kube-api-access-") + 5
+    assert volume["projected"]["defaultMode"] == 0o644
+    assert [next(iter(source)) for source in volume["projected"]["sources"]] == ["serviceAccountToken", "configMap", "downwardAPI"]
+    assert mounted(made) == ["i", "c"]
+    assert made["spec"]["containers"][0]["volumeMounts"] == [{"name": volume["name"], "readOnly": True, "mountPath": MOUNT}]
+
+
+@pytest.mark.parametrize(
+    ("account", "of_pod", "expected"),
+    [(None, None, True), (None, False, False), (False, None, False), (False, True, True), (True, False, False), (True, None, True)],
+)
+async def test_the_pods_word_goes_before_the_accounts(api: Api, account: bool | None, of_pod: bool | None, expected: bool) -> None:
+    body: Json = {"metadata": {"name": "who"}}
+    if account is not None:
+        body["automountServiceAccountToken"] = account
+    await api("POST", f"{CORE}/serviceaccounts", body)
+    spec = {} if of_pod is None else {"automountServiceAccountToken": of_pod}
+    made = await api.create(pod(serviceAccountName="who", **spec))
+    assert (mounted(made), bool(made["spec"].get("volumes"))) == (["c"] if expected else [], expected)
+
+
+async def test_what_is_there_already_stays(api: Api) -> None:
+    own = {"name": "c", "image": "x", "volumeMounts": [{"name": "v", "mountPath": MOUNT}]}
+    made = await api.create(pod(containers=[own], volumes=[{"name": "v"}]))
+    assert [volume["name"] for volume in made["spec"]["volumes"]] == ["v"]
+    body = pod("static")
+    body["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    assert "volumes" not in (await api.create(body))["spec"]
+
+
 async def test_a_default_account_comes_back(api: Api) -> None:
     _, before = await api("GET", f"{CORE}/serviceaccounts/default")
     await api("DELETE", f"{CORE}/serviceaccounts/default")

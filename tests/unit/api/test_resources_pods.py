@@ -17,7 +17,7 @@ JSON_PATCH = {"content-type": "application/json-patch+json"}
 
 
 async def test_defaults(api: Api) -> None:
-    made = await api.create(pod())
+    made = await api.create(pod(automountServiceAccountToken=False))
     assert made["metadata"]["generation"] == 1
     assert made["metadata"]["creationTimestamp"] == "2026-01-02T03:04:05Z"
     spec = made["spec"]

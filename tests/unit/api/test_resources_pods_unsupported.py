@@ -92,7 +92,7 @@ CARRIED_OUT = {
 """A kubelet's work: each is read where the Pod is run (a test below looks)."""
 
 WITHOUT_EFFECT = {
-    "spec.automountServiceAccountToken": "a Warning says that there are no tokens",
+    "spec.automountServiceAccountToken": "admission mounts the token, or not",
     "spec.containers[].env[].valueFrom.fieldRef.apiVersion": "there is one version",
     "spec.containers[].ports[].name": "a name for others to use",
     "spec.containers[].resizePolicy[].resourceName": "resources cannot be resized",

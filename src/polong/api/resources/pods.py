@@ -78,8 +78,6 @@ class Pods(Kind):
 
     def prepare_create(self, obj: Json, context: Context) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
-        if pods.spec(obj).get("automountServiceAccountToken"):
-            context.warnings.append("spec.automountServiceAccountToken: Polong has no service account tokens to mount")
         context.warnings.extend(sharing.warnings(obj))
 
     def validate(self, obj: Json) -> Sequence[Cause]:

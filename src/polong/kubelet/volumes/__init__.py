@@ -67,10 +67,11 @@ class Instance:
 
 
 class Volumes:
-    def __init__(self, root: Path, feeds: Feeds, host_file: Path = Path(_HOSTS)) -> None:
+    def __init__(self, root: Path, feeds: Feeds, host_file: Path = Path(_HOSTS), api_host: str = "") -> None:
         self._pods = root / "pods"
         self._feeds = feeds
         self._host_file = host_file
+        self._api_host = api_host
         self._written: dict[str, str] = {}
         # Containers of a Pod are made side by side, each in a thread.
         self._writing = threading.Lock()
@@ -215,7 +216,7 @@ class Volumes:
         else:
             subdomain = pods.spec(pod).get("subdomain") or ""
             full = f"{subdomain}.{pods.namespace(pod)}.svc.{CLUSTER_DOMAIN}" if subdomain else ""
-            text = hosts.managed(ips, containers.hostname(pod), full, aliases)
+            text = hosts.managed(ips, containers.hostname(pod), full, aliases, self._api_host)
         path = own / "etc-hosts"
         # Containers may add lines of their own, which a restart of a neighbour must not undo.
         with self._writing:

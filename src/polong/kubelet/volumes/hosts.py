@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from polong.kit.errors import Invalid
+from polong.kubelet import services
 
 Json = dict[str, Any]
 
@@ -25,10 +26,11 @@ _LOCAL = (
 )
 
 
-def managed(ips: Sequence[str], hostname: str, domain: str, aliases: Sequence[Json]) -> str:
-    """For a Pod with a network of its own; `domain` empty where the Pod has no subdomain."""
+def managed(ips: Sequence[str], hostname: str, domain: str, aliases: Sequence[Json], api_host: str = "") -> str:
+    """For a Pod with a network of its own; `domain` empty where the Pod has no subdomain, `api_host` where it cannot reach the API."""
     names = f"{_word(hostname)}.{_word(domain)}\t{_word(hostname)}" if domain else _word(hostname)
-    return HEADER + _LOCAL + "".join(f"{_address(each)}\t{names}\n" for each in ips) + _aliases(aliases)
+    api = "{}\t{}\n".format(_address(api_host), "\t".join(services.NAMES)) if api_host else ""
+    return HEADER + _LOCAL + "".join(f"{_address(each)}\t{names}\n" for each in ips) + api + _aliases(aliases)
 
 
 def of_host(text: str, aliases: Sequence[Json]) -> str:

@@ -27,3 +27,9 @@ def test_a_name_is_one_word(name: str) -> None:
 def test_an_address_is_an_address() -> None:
     with pytest.raises(Invalid):
         hosts.managed([], "web", "", [{"ip": "1.2.3.4\n5.6.7.8", "hostnames": ["a"]}])
+
+
+def test_the_api_has_a_name():
+    text = hosts.managed(["10.0.0.2"], "p", "", (), "10.0.0.1")
+    expected = "10.0.0.1\tkubernetes.default.svc.cluster.local\tkubernetes.default.svc\tkubernetes.default\tkubernetes\n"
+    assert text.endswith(f"10.0.0.2\tp\n{expected}")

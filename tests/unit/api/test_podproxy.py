@@ -1,10 +1,9 @@
-"""pods/resize, eviction, binding and proxy through the door."""
+"""pods/proxy: requests to a Pod, and nothing of who sent them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -13,106 +12,8 @@ from polong.kit.errors import PolongError
 
 from .conftest import Api, pod
 
-Json = dict[str, Any]
-
 POD = "/api/v1/namespaces/default/pods/p"
 MERGE = {"content-type": "application/merge-patch+json"}
-STRATEGIC = {"content-type": "application/strategic-merge-patch+json"}
-
-
-def sized(**resources: Any) -> Json:
-    return {"containers": [{"name": "c", "image": "x:1", "resources": resources}]}
-
-
-async def resized(api: Api, **resources: Any) -> tuple[int, Json]:
-    return await api("PATCH", f"{POD}/resize", {"spec": {"containers": [{"name": "c", "resources": resources}]}}, headers=STRATEGIC)
-
-
-async def test_resize(api: Api) -> None:
-    await api.create(pod(**sized(requests={"cpu": "100m"}, limits={"cpu": "200m"})))
-    code, after = await resized(api, requests={"cpu": "150m"}, limits={"cpu": "300m", "memory": "64Mi"})
-    assert code == 200, after
-    expected = {"requests": {"cpu": "150m", "memory": "64Mi"}, "limits": {"cpu": "300m", "memory": "64Mi"}}
-    assert (after["spec"]["containers"][0]["resources"], after["metadata"]["generation"]) == (expected, 2)
-    assert (await api("GET", f"{POD}/resize"))[1] == (await api("GET", POD))[1]
-
-
-async def test_resize_by_put_discards_the_rest(api: Api) -> None:
-    made = deepcopy(await api.create(pod(**sized(requests={"cpu": "100m"}))))
-    made["spec"]["containers"][0] |= {"image": "other:1", "resources": {"requests": {"cpu": "200m"}}}
-    made["metadata"]["labels"] = {"a": "b"}
-    code, after = await api("PUT", f"{POD}/resize", made)
-    assert code == 200, after
-    assert after["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "200m"}}
-    assert (after["spec"]["containers"][0]["image"], after["metadata"].get("labels")) == ("x:1", None)
-
-
-@pytest.mark.parametrize(
-    ("resources", "message"),
-    [
-        ({"requests": {"cpu": "1"}, "limits": {"cpu": "100m"}}, "must be less than or equal to cpu limit of 100m"),
-        ({"requests": {"cpu": "100m", "memory": "1Mi"}, "limits": {"cpu": "100m", "memory": "1Mi"}},
-         'spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result of resizing'),
-        ({"requests": {"ephemeral-storage": "1Gi"}}, "spec: Forbidden: only cpu and memory resources are mutable\n"),
-        ({"limits": None}, "spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed"),
-    ],
-)  # fmt: skip
-async def test_refused_resizes(api: Api, resources: Json, message: str) -> None:
-    await api.create(pod(**sized(requests={"cpu": "50m"}, limits={"cpu": "200m"})))
-    code, answer = await resized(api, **resources)
-    assert (code, message in answer["message"]) == (422, True), answer["message"]
-
-
-async def test_resources_change_by_no_other_door(api: Api) -> None:
-    await api.create(pod(**sized(requests={"cpu": "100m"})))
-    patch = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "200m"}}}]}}
-    code, answer = await api("PATCH", POD, patch, headers=STRATEGIC)
-    assert (code, '- \t"100m"\n+ \t"200m"' in answer["message"]) == (422, True)
-
-
-def eviction(**fields: Any) -> Json:
-    return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p", "namespace": "default"}, **fields}
-
-
-async def test_eviction_is_a_deletion_that_says_why(api: Api) -> None:
-    await api.create(pod())
-    code, answer = await api("POST", f"{POD}/eviction", eviction(deleteOptions={"gracePeriodSeconds": 7}))
-    assert (code, answer["kind"], answer["status"]) == (201, "Status", "Success")
-    _, evicted = await api("GET", POD)
-    assert evicted["metadata"]["deletionGracePeriodSeconds"] == 7
-    (condition,) = [one for one in evicted["status"]["conditions"] if one["type"] == "DisruptionTarget"]
-    assert (condition["status"], condition["reason"]) == ("True", "EvictionByEvictionAPI")
-
-
-async def test_eviction_by_halves(api: Api) -> None:
-    await api.create(pod())
-    before = await api.storage.revision()
-    assert (await api("POST", f"{POD}/eviction", eviction(), dryRun="All"))[0] == 201
-    assert await api.storage.revision() == before
-    assert (await api("POST", f"{POD}/eviction", {**eviction(), "metadata": {"name": "q"}}))[0] == 400
-    assert (await api("POST", f"{POD}/eviction", pod()))[0] == 400
-    assert (await api("POST", f"{POD}x/eviction", {**eviction(), "metadata": {}}))[0] == 404
-    precondition = eviction(deleteOptions={"preconditions": {"uid": "other"}})
-    assert (await api("POST", f"{POD}/eviction", precondition))[0] == 409
-    assert (await api("GET", f"{POD}/eviction"))[0] == 405
-
-
-async def test_drain_finds_evictions_in_discovery(api: Api) -> None:
-    _, found = await api("GET", "/api/v1")
-    (row,) = [one for one in found["resources"] if one["name"] == "pods/eviction"]
-    assert (row["kind"], row["group"], row["version"]) == ("Eviction", "policy", "v1")
-    (row,) = [one for one in found["resources"] if one["name"] == "pods/status"]
-    assert "group" not in row
-
-
-async def test_a_binding_comes_too_late(api: Api) -> None:
-    await api.create(pod())
-    body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
-    code, answer = await api("POST", f"{POD}/binding", body)
-    assert (code, 'pod p is already assigned to node "n1"' in answer["message"]) == (409, True)
-
-
-# --- proxy ---------------------------------------------------------------------------------------------------------------------------
 
 
 class Backend:
