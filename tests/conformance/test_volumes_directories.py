@@ -186,3 +186,29 @@ def test_an_image_is_a_volume(cluster: Cluster) -> None:
         "waits",
     )
     assert "example.test/none:1" in statuses(told)["c"]["state"]["waiting"]["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.behaviour("pods/evicted")
+def test_who_takes_too_much_of_the_disk_is_evicted(cluster: Cluster) -> None:
+    fill = "dd if=/dev/zero of={} bs=1M count=3; exec sleep 1000"
+    volume = [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]
+    mount = [{"name": "v", "mountPath": "/v"}]
+    limit = {"resources": {"limits": {"ephemeral-storage": "1Mi"}}}
+    pods = {
+        "fills-volume": (pod("fills-volume", busybox("c", fill.format("/v/f"), volumeMounts=mount), volumes=volume), 'EmptyDir volume "v"'),
+        "fills-layer": (pod("fills-layer", busybox("c", fill.format("/f"), **limit)), "exceeds the total limit of containers 1Mi"),
+        "stays-below": (pod("stays-below", busybox("c", "exec sleep 1000", volumeMounts=mount, **limit), volumes=volume), ""),
+    }
+    for made, _ in pods.values():
+        made["spec"]["restartPolicy"] = "OnFailure"
+        cluster.create("pods", made)
+    for name, (_, text) in pods.items():
+        if not text:
+            continue
+        told = cluster.phase(name, "Failed")
+        assert told["status"]["reason"] == "Evicted"
+        assert text in told["status"]["message"]
+        assert text in cluster.event(name, "Evicted")["message"]
+        assert statuses(told)["c"]["restartCount"] == 0
+    assert cluster.pod("stays-below")["status"]["phase"] == "Running"

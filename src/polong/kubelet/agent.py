@@ -30,6 +30,7 @@ from polong.kubelet.imagegc import ImageCollector
 from polong.kubelet.images import Images
 from polong.kubelet.inspection import Inspection
 from polong.kubelet.lease import NodeLease
+from polong.kubelet.localstorage import LocalStorage
 from polong.kubelet.logrotation import LogRotation
 from polong.kubelet.metrics import NodeMetrics
 from polong.kubelet.node import NodeStatus
@@ -95,6 +96,7 @@ class Kubelet:
         actions = Actions(config, runtime, self._images, self._hooks, files, self._recorder, self._clock, node)
         self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips, self._prober)
         self._image_collector = ImageCollector(config, (runtime, images), self._recorder, self._clock)
+        self._local_storage = LocalStorage(config, runtime, volumes, self._recorder, self._clock)
         self._eviction = Eviction(
             config, runtime, self._clock, self._recorder, lambda: load.levels(config.root_dir), self._image_collector.collect
         )
@@ -135,6 +137,7 @@ class Kubelet:
         self._spawn(self._logs.run(), "log rotation")
         self._spawn(self._image_collector.run(), "image collection")
         self._spawn(self._eviction.run(self._active, self._fail), "eviction")
+        self._spawn(self._local_storage.run(self._active, self._fail), "local storage")
         self._spawn(self._collector.run(self._config.collect), "garbage collection")
 
     async def aclose(self) -> None:

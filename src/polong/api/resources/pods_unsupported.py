@@ -60,8 +60,7 @@ VOLUME_MOUNT: dict[str, Refused] = {
 ENV_SOURCES = ("configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef")
 VOLUME_SOURCES = ("configMap", "downwardAPI", "emptyDir", "hostPath", "image", "persistentVolumeClaim", "projected", "secret")
 PROJECTED_SOURCES = ("configMap", "downwardAPI", "secret", "serviceAccountToken")
-# A request of ephemeral storage always fits on one node; a limit would have to be enforced.
-RESOURCES = {"limits": ("cpu", "memory"), "requests": ("cpu", "ephemeral-storage", "memory")}
+RESOURCES = {"limits": ("cpu", "ephemeral-storage", "memory"), "requests": ("cpu", "ephemeral-storage", "memory")}
 EMPTY_DIR_MEDIA = ("", "Memory")
 
 

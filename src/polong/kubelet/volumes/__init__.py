@@ -19,7 +19,7 @@ from polong.kubelet.containers import Mounted
 from polong.kubelet.downward import Allocatable
 from polong.kubelet.environment import expand_strictly
 from polong.kubelet.ports import Objects
-from polong.kubelet.volumes import atomic, emptydir, hostpath, hosts, payload, removal, subpath, termination
+from polong.kubelet.volumes import atomic, emptydir, hostpath, hosts, payload, removal, subpath, termination, usage
 from polong.kubelet.volumes.payload import Material
 from polong.kubelet.volumes.tokens import Tokens
 from polong.objects import pod as pods
@@ -227,6 +227,14 @@ class Volumes:
                 fresh.replace(path)
                 self._written[pods.uid(pod)] = text
         return path
+
+    def empty_directories(self, pod: Json, enough: Mapping[str, int]) -> dict[str, int]:
+        """Bytes on the disk by emptyDir; counting one ends above `enough`. Blocking."""
+        found = {}
+        for volume in pods.spec(pod).get("volumes") or ():
+            if volume.get("emptyDir") is not None and not (volume["emptyDir"] or {}).get("medium"):
+                found[volume["name"]] = usage.used(self._place(pods.uid(pod), volume), enough.get(volume["name"]))
+        return found
 
     def message(self, uid: str, container: str, attempt: int, limit: int = termination.MESSAGE_BYTES) -> str:
         """What that instance wrote as its termination message, from the end of the file."""
