@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,6 +101,12 @@ class Engine:
 
     def save_container(self, container: Container) -> None:
         self.container_records.save(container.id, container.record)
+
+    def remove_sandbox_cgroup(self, record: SandboxRecord) -> None:
+        """The sandbox's own, and the one above where that is ours too. Idempotent."""
+        self.kernel.remove_cgroup(posixpath.join(record.cgroup_parent, record.id))
+        if posixpath.basename(record.cgroup_parent) == record.id:
+            self.kernel.remove_cgroup(record.cgroup_parent)
 
     def runtime_config(self, bundle_dir: Path) -> Json | None:
         """config.json of a bundle of ours, None where it cannot be read."""

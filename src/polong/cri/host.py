@@ -153,7 +153,7 @@ class HostKernel:
         await userns.pin(path, mapping)
 
     def mount_mapped(self, source: Path, target: Path, user_namespace: Path) -> None:
-        target.parent.mkdir(mode=0o700, exist_ok=True)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if source.is_dir():
             target.mkdir(mode=0o700)
         else:

@@ -213,7 +213,7 @@ class Node:
         return Path(self.engine.table.containers[container].record.log_path).read_text()
 
     async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110 - the kernel sends no event for it
                 await asyncio.sleep(0.002)
 

@@ -27,11 +27,8 @@ async def _forget(engine: Engine, sandbox: Sandbox) -> None:
     async with sandbox.changing:
         if engine.table.sandboxes.get(sandbox.id) is not sandbox:
             return
-        cgroup = posixpath.join(sandbox.record.cgroup_parent, sandbox.id)
-        await engine.kernel.kill_cgroup(cgroup, 10.0)
-        engine.kernel.remove_cgroup(cgroup)
-        if posixpath.basename(sandbox.record.cgroup_parent) == sandbox.id:
-            engine.kernel.remove_cgroup(sandbox.record.cgroup_parent)
+        await engine.kernel.kill_cgroup(posixpath.join(sandbox.record.cgroup_parent, sandbox.id), 10.0)
+        engine.remove_sandbox_cgroup(sandbox.record)
         await asyncio.to_thread(remove_tree, engine.settings.sandbox_dir(sandbox.id))
         engine.sandbox_records.delete(sandbox.id)
         del engine.table.sandboxes[sandbox.id]

@@ -138,7 +138,7 @@ async def _drop_files(engine: Engine, sandbox: Sandbox) -> None:
 
 async def _drop_cgroup(engine: Engine, sandbox: Sandbox) -> None:
     await engine.kernel.kill_cgroup(posixpath.join(sandbox.record.cgroup_parent, sandbox.id), 5.0)
-    engine.kernel.remove_cgroup(posixpath.join(sandbox.record.cgroup_parent, sandbox.id))
+    engine.remove_sandbox_cgroup(sandbox.record)
 
 
 async def _abandon(engine: Engine, sandbox: Sandbox, undo: Undo) -> None:
