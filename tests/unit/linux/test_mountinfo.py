@@ -1,5 +1,7 @@
 """The mount table as text."""
 
+from pathlib import Path
+
 from polong.linux import mountinfo
 
 _TEXT = (
@@ -19,3 +21,14 @@ def test_lines_become_values_and_bad_ones_are_passed_by():
 
 def test_the_real_table_has_a_root():
     assert any(mount.target == "/" for mount in mountinfo.read())
+
+
+def test_below_finds_the_directory_and_what_is_under_it_with_the_kernels_escapes(tmp_path: Path) -> None:
+    (tmp_path / "self").mkdir()
+    rows = ["/a b", "/a b/c", "/a bc", "/x/a b", r"/a\040b"]
+    written = [target.replace("\\", r"\134").replace(" ", r"\040") for target in rows]
+    lines = [f"{number} 1 0:5 / {target} rw - tmpfs t rw" for number, target in enumerate(written)]
+    (tmp_path / "self" / "mountinfo").write_text("\n".join(lines) + "\n")
+    assert [mount.target for mount in mountinfo.below(Path("/a b"), tmp_path)] == ["/a b", "/a b/c"]
+    assert [mount.target for mount in mountinfo.below(Path(r"/a\040b"), tmp_path)] == [r"/a\040b"]
+    assert len(mountinfo.below(Path("/"), tmp_path)) == 5
