@@ -39,6 +39,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | Json | AsyncIterator[bytes] | None = None
     user: User | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+    """Annotations for the audit log; whoever handles the request adds them."""
 
 
 @dataclass(frozen=True)

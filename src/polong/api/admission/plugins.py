@@ -7,15 +7,17 @@ from polong.api.admission.defaulttolerationseconds import DefaultTolerationSecon
 from polong.api.admission.escalation import Escalation
 from polong.api.admission.limitranger import LimitRanger
 from polong.api.admission.namespacelifecycle import NamespaceLifecycle
+from polong.api.admission.podsecurity import PodSecurity
 from polong.api.admission.priority import Priority
 from polong.api.admission.reload import Reload
 from polong.api.admission.resourcequota import ResourceQuota
 from polong.api.admission.runtimeclass import RuntimeClass
 from polong.api.admission.serviceaccount import ServiceAccount
 from polong.api.authorization.authorizer import Authorizer
+from polong.api.resources.kind import Kind
 
 
-def chain(authorizer: Authorizer, quotas: ResourceQuota, scheduler: Plugin) -> Chain:
+def chain(authorizer: Authorizer, pods: Kind, quotas: ResourceQuota, scheduler: Plugin) -> Chain:
     """Quotas come late: they count what all the others have made of an object. A place on a node is taken last of all."""
     return Chain(
         (
@@ -25,6 +27,7 @@ def chain(authorizer: Authorizer, quotas: ResourceQuota, scheduler: Plugin) -> C
             Priority(),
             DefaultTolerationSeconds(),
             RuntimeClass(),
+            PodSecurity(pods),
             Reload(),
             Escalation(authorizer),
             quotas,

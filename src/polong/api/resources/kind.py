@@ -23,6 +23,8 @@ class Context:
     now: str
     node_name: str
     warnings: list[str] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    """What the audit log is to say of the request besides: annotations of its event."""
 
 
 @dataclass(frozen=True)

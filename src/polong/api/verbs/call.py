@@ -55,7 +55,7 @@ class Call:
         return self.clock.now()
 
     def context(self) -> Context:
-        return Context(rfc3339(self.now), self.node_name, self.warnings)
+        return Context(rfc3339(self.now), self.node_name, self.warnings, self.request.notes)
 
     def attempt(self, obj: Json, context: Context, old: Json | None = None) -> Attempt:
         """The write of `obj`, as admission sees it."""
