@@ -31,12 +31,13 @@ _Key = tuple[str, Reference]
 
 @dataclass
 class _Watched:
-    """`told` is set once the first list is in; `problem` says why there is none (any more)."""
+    """`told` is set once the first list is in; `problem` says why there is none (any more), `listed` that the object was told since."""
 
     users: set[str] = field(default_factory=set)
     object: Json | None = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
     problem: str = ""
+    listed: bool = False
     task: asyncio.Task[None] | None = None
 
 
@@ -110,22 +111,29 @@ class References:
                 async with aclosing(self._api.referred(namespace, reference)) as changes:  # type: ignore[type-var]
                     async for kind, found in changes:
                         self._tell(watched, kind, found)
+                raise Unavailable("the watch ended")
             except PolongError as error:
-                watched.problem = str(error)
+                watched.problem, watched.listed = str(error), False
                 watched.told.set()
                 _log.info("cannot watch %s %s/%s: %s", reference.kind, namespace, reference.name, error)
             await self._clock.sleep(_AGAIN)
 
     def _tell(self, watched: _Watched, kind: str, found: Json) -> None:
         if kind == "SYNCED":
-            was_told, had_problem = watched.told.is_set(), bool(watched.problem)
-            watched.problem = ""
-            watched.told.set()
-            if was_told and had_problem:
-                self._changed_for(watched)
+            self._synced(watched)
             return
         watched.object = None if kind == "DELETED" else found
-        if watched.told.is_set():
+        watched.listed = True
+        if watched.told.is_set() and not watched.problem:
+            self._changed_for(watched)
+
+    def _synced(self, watched: _Watched) -> None:
+        """A list is in. After a gap it is the list that tells what is no more."""
+        if not watched.listed and watched.problem:
+            watched.object = None
+        again, watched.problem = bool(watched.problem), ""
+        watched.told.set()
+        if again:
             self._changed_for(watched)
 
     def _changed_for(self, watched: _Watched) -> None:
