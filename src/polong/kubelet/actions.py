@@ -111,13 +111,8 @@ class Actions:
 
     # --- containers ------------------------------------------------------------------------------------------------------------
 
-    async def images(self, pod: Json, starts: Sequence[Start]) -> Mapping[str, LocalImage | Outcome]:
-        """The image of each container, or why it cannot be had. May take long; cancelling it leaves the pulls running."""
-        wanted = [each for each in starts if not each.created]
-        found = await every(self._image(pod, each.name) for each in wanted)
-        return {each.name: image for each, image in zip(wanted, found, strict=True)}
-
     async def _image(self, pod: Json, name: str) -> LocalImage | Outcome:
+        """It, or why it cannot be had. May take long; cancelling it leaves the pull running."""
         container = pods.find_container(pod, name)
         assert container is not None
         try:
@@ -139,11 +134,10 @@ class Actions:
             found[volume["name"]] = (await self._images.ensure(pod, wanted)).ref
         return found
 
-    async def start(
-        self, pod: Json, seen: Observation, starts: Sequence[Start], images: Mapping[str, LocalImage | Outcome], window: Window
-    ) -> Mapping[str, Outcome]:
-        """Create all side by side, start them in order: that is what can be seen of Kubernetes' one after the other. One is started as
-        soon as it is made and those before it have had their turn, their postStart hooks included: only these run inside a `window`."""
+    async def start(self, pod: Json, seen: Observation, starts: Sequence[Start], window: Window) -> Mapping[str, Outcome]:
+        """Pull and create all side by side, start them in order: that is what can be seen of Kubernetes' one after the other. One is
+        started as soon as it is made and those before it have had their turn, their postStart hooks included: only hooks and pulls run
+        inside a `window`."""
         try:
             paths = await self._volumes.set_up(pod)
         except PolongError as error:
@@ -154,7 +148,11 @@ class Actions:
 
         async def one(index: int, start: Start) -> Outcome:
             try:
-                result = await self._create(pod, seen, start, images.get(start.name), paths)
+                result: str | Outcome = start.created
+                if not start.created:
+                    async with window():
+                        image = await self._image(pod, start.name)
+                    result = image if isinstance(image, Outcome) else await self._create(pod, seen, start, image, paths)
                 if index > 0:
                     await turns[index - 1].wait()
                 if isinstance(result, Outcome) or broken:
@@ -171,14 +169,8 @@ class Actions:
         outcomes = await every(one(index, each) for index, each in enumerate(starts))
         return {each.name: outcome for each, outcome in zip(starts, outcomes, strict=True)}
 
-    async def _create(
-        self, pod: Json, seen: Observation, start: Start, image: LocalImage | Outcome | None, paths: Mapping[str, Path]
-    ) -> str | Outcome:
+    async def _create(self, pod: Json, seen: Observation, start: Start, image: LocalImage, paths: Mapping[str, Path]) -> str | Outcome:
         """The id of the container, or why there is none."""
-        if start.created:
-            return start.created
-        if not isinstance(image, LocalImage):
-            return image or Outcome()
         container = pods.find_container(pod, start.name)
         assert container is not None
         try:

@@ -153,7 +153,7 @@ def sandbox_config(pod: Json, attempt: int, *, dns: DnsConfig, logs: Path, cgrou
         hostname="" if pods.host_network(pod) else hostname(pod),
         log_directory=str(logs / log_directory(pod)),
         dns_config=v1.DNSConfig(servers=dns.servers, searches=dns.searches, options=dns.options),
-        port_mappings=[_port(each) for container in pods.containers(pod) for each in container.get("ports") or () if each.get("hostPort")],
+        port_mappings=[_port(each) for container in pods.lasting(pod) for each in container.get("ports") or () if each.get("hostPort")],
         labels={**(pod["metadata"].get("labels") or {}), **labels(pod)},
         annotations=pod["metadata"].get("annotations") or {},
     )

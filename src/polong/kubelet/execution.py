@@ -89,11 +89,9 @@ class Execution:
         self._recall.sandbox_made()
 
     async def _start(self, pod: Json, seen: Observation, starts: Sequence[Start]) -> None:
-        async with self._interruption.window():
-            images = await self._actions.images(pod, starts)
         for each in starts:
             self._recall.starting(pod, seen, each)
-        outcomes = await self._actions.start(pod, seen, starts, images, self._interruption.window)
+        outcomes = await self._actions.start(pod, seen, starts, self._interruption.window)
         for name, outcome in outcomes.items():
             container = pods.find_container(pod, name)
             assert container is not None

@@ -5,6 +5,7 @@ Source: kubelet cm/helpers_linux.go (shares, quota), qos/policy.go (oom_score_ad
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,12 +96,23 @@ class PodLimits:
 
 
 def pod_limits(pod: Json) -> PodLimits:
-    wanted = [demand(each) for each in pods.containers(pod)]
-    request = sum(each.milli_request or 0 for each in wanted)
+    wanted = [demand(each) for each in (*pods.init_containers(pod), *pods.containers(pod))]
+    request = _at_most(pod, lambda each: each.milli_request or 0)
     cpu = None
     if wanted and all(each.milli_limit for each in wanted):
-        cpu = quota(sum(each.milli_limit or 0 for each in wanted))
+        cpu = quota(_at_most(pod, lambda each: each.milli_limit or 0))
     memory = None
     if wanted and all(each.memory_limit for each in wanted):
-        memory = sum(each.memory_limit or 0 for each in wanted)
+        memory = _at_most(pod, lambda each: each.memory_limit or 0)
     return PodLimits(shares(request), cpu, PERIOD, memory)
+
+
+def _at_most(pod: Json, amount: Callable[[Demand], int]) -> int:
+    """Of what runs at one time: an init container beside the side-cars before it, or all that lasts. Source: KEP-753."""
+    beside = peak = 0
+    for container in pods.init_containers(pod):
+        own = amount(demand(container))
+        peak = max(peak, beside + own)
+        if pods.is_sidecar(container):
+            beside += own
+    return max(peak, sum(amount(demand(each)) for each in pods.lasting(pod)))

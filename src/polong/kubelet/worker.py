@@ -17,7 +17,7 @@ from polong.kit.tasks import Tasks
 from polong.kubelet import status
 from polong.kubelet.actions import Actions
 from polong.kubelet.containerstatus import Circumstances
-from polong.kubelet.decisions import Finish, Plan, Stage, Verdict
+from polong.kubelet.decisions import Finish, Plan, Stage, Start, Verdict
 from polong.kubelet.events import Recorder
 from polong.kubelet.execution import Execution, Interrupted, Interruption
 from polong.kubelet.health import NoProbes, Probes
@@ -208,7 +208,7 @@ class Worker:
                 if isinstance(stage[0], Finish):
                     await self._finish(pod, seen)
                     return None
-                async with self._reporting(pod, decided):
+                async with self._reporting(pod, decided), self._within(memory.deadline, stage):
                     await self._execution.stage(pod, seen, stage)
                 if self._changed:
                     break
@@ -253,6 +253,22 @@ class Worker:
         self._status = new
         if not self._vanished:
             self._parts.reports.put(pod, new, urgent=urgent)
+
+    @asynccontextmanager
+    async def _within(self, deadline: float | None, stage: Stage) -> AsyncIterator[None]:
+        """A start (a pull, a hook) that takes longer than the Pod may is broken off."""
+        if deadline is None or not isinstance(stage[0], Start):
+            yield
+            return
+        task = self._tasks.start(self._interrupt_at(deadline), "deadline")
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _interrupt_at(self, deadline: float) -> None:
+        await self._parts.clock.sleep(max(deadline - self._parts.clock.monotonic(), 0))
+        self._interruption.now()
 
     @asynccontextmanager
     async def _reporting(self, pod: Json, decided: Plan) -> AsyncIterator[None]:

@@ -67,6 +67,11 @@ def sidecars(pod: Json) -> list[Json]:
     return [each for each in init_containers(pod) if is_sidecar(each)]
 
 
+def lasting(pod: Json) -> list[Json]:
+    """Those that run side by side for as long as the Pod does: side-cars, then the regular ones."""
+    return [*sidecars(pod), *containers(pod)]
+
+
 def is_ephemeral(pod: Json, container: Json) -> bool:
     return any(each["name"] == container["name"] for each in ephemeral_containers(pod))
 

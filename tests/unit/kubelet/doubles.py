@@ -420,6 +420,12 @@ class FakeApi:
         self.objects[uid] = pod
         self._tell("MODIFIED", pod)
 
+    def debug(self, uid: str, ephemeral: Json) -> None:
+        pod = copy.deepcopy(self.objects[uid])
+        pod["spec"].setdefault("ephemeralContainers", []).append(ephemeral)
+        self.objects[uid] = pod
+        self._tell("MODIFIED", pod)
+
     def delete(self, uid: str, grace: int = 30) -> None:
         """Graceful, as kubectl delete."""
         self.change(uid, deletionTimestamp="2026-01-02T03:04:35Z", deletionGracePeriodSeconds=grace)

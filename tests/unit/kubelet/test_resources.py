@@ -58,3 +58,14 @@ def test_the_pod_is_limited_only_when_all_its_containers_are() -> None:
     assert pod_limits(pod(limited, {**limited, "name": "b"})).memory == 2 * GIB
     assert pod_limits(pod(limited, container("b"))).memory is None
     assert pod_limits(pod(limited, container("b"))).quota is None
+
+
+def test_init_containers_need_what_they_need_at_one_time() -> None:
+    def own(name: str, gib: int, **fields: Any) -> dict[str, Any]:
+        return sized(memory=(f"{gib}Gi", f"{gib}Gi")) | {"name": name, **fields}
+
+    car = own("car", 1, restartPolicy="Always")
+    assert pod_limits(pod(own("app", 2), initContainers=[car, own("step", 1)])).memory == 3 * GIB
+    assert pod_limits(pod(own("app", 2), initContainers=[car, own("step", 4)])).memory == 5 * GIB
+    assert pod_limits(pod(own("app", 2), initContainers=[own("step", 4), car])).memory == 4 * GIB
+    assert pod_limits(pod(own("app", 2), initContainers=[container("step")])).memory is None

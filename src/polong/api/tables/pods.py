@@ -93,8 +93,10 @@ def ready_text(pod: Json) -> str:
 def restarts_text(pod: Json, now: datetime) -> str:
     """`3 (5m ago)`: restarts of all containers, and when the last one was."""
     status = pods.status(pod)
-    field = "initContainerStatuses" if _initializing(pod) else "containerStatuses"
-    entries = status.get(field) or ()
+    entries = list(status.get("initContainerStatuses") or ())
+    if not _initializing(pod):
+        sidecars = {container["name"] for container in pods.sidecars(pod)}
+        entries = [entry for entry in entries if entry["name"] in sidecars] + list(status.get("containerStatuses") or ())
     count = sum(int(entry.get("restartCount", 0)) for entry in entries)
     ends = [((entry.get("lastState") or {}).get("terminated") or {}).get("finishedAt") for entry in entries]
     last = max((end for end in ends if end), default="")

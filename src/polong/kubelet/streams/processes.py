@@ -19,6 +19,7 @@ from polong.kubelet.host.processlist import API_VERSION, process_list
 from polong.kubelet.observation import Observation
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import RuntimeService
+from polong.kubelet.restarts import never_restarts
 from polong.objects import pod as pods
 from polong.objects.podsignal import SignalOptions
 
@@ -75,7 +76,7 @@ class PodProcesses:
         if sandbox is not None and sandbox.ready:
             answer = await self._runtime.pod_sandbox_status(v1.PodSandboxStatusRequest(pod_sandbox_id=sandbox.id, verbose=True))
             groups.append(group("", sandbox.id, answer.info.get("info", "")))
-        order = {each["name"]: place for place, each in enumerate(pods.containers(pod))}
+        order = {each["name"]: place for place, (_, _, each) in enumerate(pods.all_containers(pod))}
         for each in sorted(seen.alive(), key=lambda each: order.get(each.name, len(order))):
             try:
                 status = await self._runtime.container_status(v1.ContainerStatusRequest(container_id=each.id, verbose=True))
@@ -111,12 +112,13 @@ class PodProcesses:
         name = container or signals.only_container(pod)
         signals.known_container(pod, name)
         where = f"container {name} of pod {pods.name(pod)}"
-        if name not in {each["name"] for each in pods.containers(pod)}:
+        spec = next((each for each in (*pods.containers(pod), *pods.sidecars(pod)) if each["name"] == name), None)
+        if spec is None:
             raise FailedPrecondition(f"cannot restart {where}: it is an init or ephemeral container, which runs once")
         if pods.is_terminating(pod) or pods.is_finished(pod):
             state = "is being deleted" if pods.is_terminating(pod) else f"is over ({pods.phase(pod)})"
             raise FailedPrecondition(f"cannot restart {where}: the pod {state}")
-        if pods.restart_policy(pod) == "Never":
+        if never_restarts(pod, spec):
             raise FailedPrecondition(
                 f"cannot restart {where}: its restartPolicy is Never, so that whatever ends stays ended;"
                 " delete the pod and create it again, or give it restartPolicy Always or OnFailure"
