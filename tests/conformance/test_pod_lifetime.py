@@ -21,7 +21,7 @@ def conditions(of: Json) -> dict[str, Json]:
 
 @pytest.mark.behaviour("pods/active-deadline")
 def test_a_deadline_ends_a_pod(cluster: Cluster) -> None:
-    cluster.create("pods", pod("given", busybox("app", SLEEP), activeDeadlineSeconds=1))
+    cluster.create("pods", pod("given", busybox("app", SLEEP), activeDeadlineSeconds=4))
     cluster.run(pod("updated", busybox("app", SLEEP)))
     cluster.patch("pods", "updated", {"spec": {"activeDeadlineSeconds": 1}})
     for name in ("given", "updated"):
