@@ -231,8 +231,10 @@ class Service:
             raise status.method_not_allowed()
         if not target.name and verb == "patch":
             raise status.method_not_allowed()
-        form = negotiate.form(request.headers.get("accept", ""), _FORMS.get(verb, negotiate.OBJECT_FORMS))
+        plain = target.group in reviews.GROUPS or target.subresource in (*podeviction.SUBRESOURCES, "token")
+        form = negotiate.form(request.headers.get("accept", ""), frozenset() if plain else _FORMS.get(verb, negotiate.OBJECT_FORMS))
         call = Call(request, verb, target, kind, query, form, self._store, self._clock, self._node_name, self._admission)
+        call.authorize = lambda other: self._authorize(request, other, target)
         if target.subresource in podeviction.SUBRESOURCES and kind.resource == gvk.PODS:
             return await podeviction.handle(call)
         if target.subresource == "token":

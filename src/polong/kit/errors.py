@@ -74,7 +74,18 @@ class Conflict(PolongError):  # noqa: N818
 
 
 class Gone(PolongError):  # noqa: N818
-    pass
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        causes: Sequence[Cause] = (),
+        details: Mapping[str, str | int] | None = None,
+        resume: str = "",
+    ) -> None:
+        super().__init__(message, reason=reason, causes=causes, details=details)
+        self.resume = resume
+        """A continue token with which a list can be finished, inconsistently."""
 
 
 class TooLarge(PolongError):  # noqa: N818

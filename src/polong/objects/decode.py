@@ -51,6 +51,19 @@ def parse_json(text: bytes | str) -> Value:
         raise BadRequest(f"cannot parse JSON: {error}") from None
 
 
+def duplicates(document: Value, path: str = "") -> list[str]:
+    """Keys that a document from `parse_json` gives twice, as strict decoding names them: `duplicate field "spec.containers[0].image"`."""
+    found: list[str] = []
+    if isinstance(document, dict):
+        found += [f'duplicate field "{f"{path}.{name}" if path else name}"' for name in getattr(document, "duplicates", ())]
+        for name, value in document.items():
+            found += duplicates(value, f"{path}.{name}" if path else name)
+    elif isinstance(document, list):
+        for index, item in enumerate(document):
+            found += duplicates(item, f"{path}[{index}]")
+    return found
+
+
 def _no_constant(name: str) -> Value:
     raise ValueError(f"invalid character {name[0]!r} looking for beginning of value")
 

@@ -63,7 +63,10 @@ def failure(error: PolongError) -> Json:
     if error.causes:
         details["causes"] = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in error.causes]
     message = f"Internal error occurred: {error.message}" if code == 500 else error.message
-    return status("Failure", code, message=message, reason=reason, details=details)
+    document = status("Failure", code, message=message, reason=reason, details=details)
+    if isinstance(error, errors.Gone) and error.resume:
+        document["metadata"]["continue"] = error.resume
+    return document
 
 
 def status(outcome: str, code: int, *, message: str = "", reason: str = "", details: Json | None = None) -> Json:

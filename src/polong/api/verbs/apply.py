@@ -95,6 +95,7 @@ async def _once(call: Call, config: Json) -> Response:
 async def _create(call: Call, applied: Applied) -> Response:
     if call.target.subresource:
         raise status.not_found(call.kind.resource, call.target.name)
+    await call.authorize("create")
     metadata = applied.config["metadata"]
     if metadata.get("uid"):
         text = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from polong.api import protobuf, status
+from polong.api.paths import is_true
+from polong.api.resources import fields
 from polong.api.verbs.call import Call
-from polong.kit.errors import BadRequest
+from polong.kit.errors import BadRequest, Invalid
 from polong.objects import decode, yaml
 
 Json = dict[str, Any]
@@ -16,6 +18,7 @@ JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 _MODES = ("Ignore", "Strict", "Warn")
+_POLICIES = ("Foreground", "Background", "Orphan")
 
 
 def media_type(call: Call) -> str:
@@ -52,20 +55,36 @@ def read_object(call: Call) -> Json:
     return checked(call, document(call))
 
 
-def checked(call: Call, given: Any) -> Json:  # noqa: ANN401 - any JSON value
-    """The object in `given`, validated field by field as the query's fieldValidation says (Warn where it says nothing)."""
+def checked(call: Call, given: Any, *, repeated: Sequence[str] = ()) -> Json:  # noqa: ANN401 - any JSON value
+    """The object in `given`, validated field by field as the query's fieldValidation says (Warn where it says nothing). `repeated` are
+    problems found before."""
     mode = call.query.get("fieldValidation") or "Warn"
     if mode not in _MODES:
         raise BadRequest(f'fieldValidation: Unsupported value: "{mode}": supported values: "Ignore", "Strict", "Warn"')
     resource = call.kind.resource
     decoded = decode.decode_object(given, resource.api_version, resource.kind)
-    if decoded.problems and mode == "Strict":
+    problems = [*repeated, *decoded.problems]
+    if problems and mode == "Strict":
         what = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-        raise BadRequest(f"{what}: strict decoding error: {', '.join(decoded.problems)}")
+        raise BadRequest(f"{what}: strict decoding error: {', '.join(problems)}")
     if mode == "Warn":
-        call.warnings.extend(decoded.problems)
+        call.warnings.extend(problems)
     decoded.obj["metadata"].pop("selfLink", None)
     return decoded.obj
+
+
+def _check_delete_options(options: Json) -> None:
+    """Source: apimachinery pkg/apis/meta/v1/validation ValidateDeleteOptions."""
+    causes = []
+    policy = options.get("propagationPolicy")
+    if policy and "orphanDependents" in options:
+        causes.append(fields.invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set"))
+    elif policy and policy not in _POLICIES:
+        causes.append(fields.unsupported("propagationPolicy", policy, (*_POLICIES, "nil")))
+    causes += [fields.unsupported("dryRun", given, ("All",)) for given in options.get("dryRun") or () if given != "All"]
+    if causes:
+        text = ", ".join(f"{cause.field}: {cause.message}" for cause in causes)
+        raise Invalid(f'DeleteOptions.meta.k8s.io "" is invalid: {text}', causes=causes)
 
 
 def delete_options(call: Call) -> Json:
@@ -81,9 +100,10 @@ def delete_options(call: Call) -> Json:
     grace = call.number("gracePeriodSeconds")
     if grace is not None:
         options["gracePeriodSeconds"] = grace
-    for given in options.get("dryRun") or ():
-        if given != "All":
-            raise BadRequest(f'dryRun: Unsupported value: "{given}": supported values: "All"')
+    for name in ("propagationPolicy", "orphanDependents"):
+        if given := call.query.get(name):
+            options[name] = given if name == "propagationPolicy" else is_true(given)
+    _check_delete_options(options)
     if call.dry_run:
         options["dryRun"] = ["All"]
     return options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -34,9 +34,13 @@ class Selection:
         return self.labels.matches(obj["metadata"].get("labels")) and (not self.fields or self.fields.matches(kind.fields(obj)))
 
 
+async def _permit(verb: str) -> None:
+    """For calls that come from within."""
+
+
 @dataclass
 class Call:
-    """One request, understood. `warnings` go out as Warning headers."""
+    """One request, understood. `warnings` go out as Warning headers. `authorize` asks again, for another verb (Forbidden)."""
 
     request: Request
     verb: str
@@ -49,6 +53,7 @@ class Call:
     node_name: str
     admission: Chain
     warnings: list[str] = field(default_factory=list)
+    authorize: Callable[[str], Awaitable[None]] = _permit
 
     @property
     def now(self) -> datetime:

@@ -15,6 +15,17 @@ from polong.kit.errors import BadRequest, Cause, DeadlineExceeded, Gone, Invalid
 Json = dict[str, Any]
 
 
+_NEWEST = -1
+"""In a token: go on in whatever is there now, since the snapshot that the list began with is forgotten."""
+
+_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
+    "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token "
+    "results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and "
+    "now may show up in the list."
+)
+
+
 def _token(revision: int, after: str) -> str:
     return base64.urlsafe_b64encode(json.dumps({"v": "polong/v1", "rv": revision, "start": after}).encode()).decode()
 
@@ -25,7 +36,7 @@ def _parse_token(token: str, prefix: str) -> tuple[int, str]:
         revision, after = parsed["rv"], parsed["start"]
     except (ValueError, KeyError, TypeError, binascii.Error):
         raise BadRequest("continue key is not valid: it is not a token of this server") from None
-    if not isinstance(revision, int) or revision < 0 or not isinstance(after, str) or not after.startswith(prefix):
+    if not isinstance(revision, int) or revision < _NEWEST or not isinstance(after, str) or not after.startswith(prefix):
         raise BadRequest("continue key is not valid: it is not a token of this collection")
     return revision, after
 
@@ -61,15 +72,19 @@ async def list_(call: Call) -> Response:
     namespace = call.target.namespace
     after, revision = "", await wanted_revision(call)
     if token := call.query.get("continue", ""):
+        if call.query.get("resourceVersion", "") not in ("", "0"):
+            raise BadRequest("specifying resource version is not allowed when using continue")
         revision, after = _parse_token(token, call.store.prefix(call.kind, namespace))
+        revision = max(revision, 0)
     items: list[Json] = []
     metadata: Json = {}
     while True:
         try:
             page = await call.store.page(call.kind, namespace, limit=limit and max(limit - len(items), 1), after=after, revision=revision)
         except Gone:
-            text = "The provided continue parameter is too old to display a consistent list result. Start a new list without it"
-            raise Gone(text if after else f"The resourceVersion for the provided list is too old: {revision}") from None
+            if after:
+                raise Gone(_EXPIRED, reason="Expired", resume=_token(_NEWEST, after)) from None
+            raise Gone(f"The resourceVersion for the provided list is too old: {revision}", reason="Expired") from None
         revision = page.revision
         items += [item for item in page.items if not selection or selection.matches(call.kind, item)]
         after = page.after

@@ -56,6 +56,7 @@ async def patch(call: Call) -> Response:
 def _patched(call: Call, media: str, document: Any, old: Json) -> Json:  # noqa: ANN401 - any JSON value
     """The patched object, decoded as if it had been sent whole."""
     resource = call.kind.resource
+    repeated = decode.duplicates(document)
     if media == JSON_PATCH:
         patched = json_patch.apply(old, document)
     elif media == MERGE_PATCH:
@@ -64,7 +65,7 @@ def _patched(call: Call, media: str, document: Any, old: Json) -> Json:  # noqa:
         patched = strategic_merge.apply(old, document, type_of(resource.api_version, resource.kind))
     if not isinstance(patched, dict) or not isinstance(patched.get("metadata"), dict):
         raise BadRequest("cannot apply the patch: the result is not an object with metadata")
-    new = body.checked(call, patched)
+    new = body.checked(call, patched, repeated=repeated)
     for field in ("name", "namespace"):
         if new["metadata"].get(field, "") != old["metadata"].get(field, ""):
             raise BadRequest(f"the {field} of the object may not be changed by a patch")

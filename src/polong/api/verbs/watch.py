@@ -55,6 +55,8 @@ class _Reader:
         if self._call.form.kind == "Table":
             empty = tables.table(self._call.kind.columns, [], metadata, self._call.form.version, definitions=self._first)
             return {"type": "BOOKMARK", "object": {**empty, "rows": [{"cells": [], "object": bare}] if initial_end else []}}
+        if self._call.form.kind == "PartialObjectMetadata":
+            bare |= {"kind": "PartialObjectMetadata", "apiVersion": self._call.form.api_version}
         return {"type": "BOOKMARK", "object": bare}
 
     def matches(self, obj: Json) -> bool:
