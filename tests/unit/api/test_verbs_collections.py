@@ -272,3 +272,30 @@ async def test_without_node_or_images_it_says_so(api: Api) -> None:
         with pytest.raises(PolongError) as caught:
             await api.respond("GET", path, user=ADMIN)
         assert type(caught.value).__name__ == "Unavailable"
+
+
+async def test_an_expired_token_comes_with_one_to_go_on(api: Api) -> None:
+    await fill(api, 4)
+    _, first = await api("GET", PODS, limit="2")
+    await api("DELETE", PODS + "/p2", gracePeriodSeconds="0")
+    await api.storage.compact(await api.storage.revision())
+    code, status = await api("GET", PODS, limit="1", **{"continue": first["metadata"]["continue"]})
+    assert (code, status["reason"]) == (410, "Expired")
+    _, rest = await api("GET", PODS, **{"continue": status["metadata"]["continue"]})
+    assert names(rest) == ["p3"]
+    code, _ = await api("GET", PODS, resourceVersion="1", **{"continue": first["metadata"]["continue"]})
+    assert code == 400
+
+
+async def test_apply_creates_for_who_may_create(api: Api) -> None:
+    rules = [{"verbs": ["patch"], "apiGroups": [""], "resources": ["pods"]}]
+    path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/"
+    await api("POST", path + "roles", {"metadata": {"name": "patcher"}, "rules": rules})
+    binding = {"roleRef": {"kind": "Role", "name": "patcher"}, "subjects": [{"kind": "User", "name": "bob"}], "metadata": {"name": "b"}}
+    code, _ = await api("POST", path + "rolebindings", binding)
+    assert code == 201
+    headers, bob = {"content-type": "application/apply-patch+yaml"}, User("bob", ("system:authenticated",))
+    code, status = await api("PATCH", PODS + "/p", pod(), headers=headers, user=bob, fieldManager="m")
+    assert (code, "cannot create" in status["message"]) == (403, True)
+    assert (await api("PATCH", PODS + "/p", pod(), headers=headers, fieldManager="m"))[0] == 201
+    assert (await api("PATCH", PODS + "/p", pod(), headers=headers, user=bob, fieldManager="m"))[0] == 200
