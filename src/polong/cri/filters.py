@@ -13,7 +13,7 @@ def sandbox_matches(item: v1.PodSandbox, wanted: v1.PodSandboxFilter) -> bool:
         return False
     if wanted.HasField("state") and item.state != wanted.state.state:
         return False
-    return _labels(item.labels, wanted.label_selector)
+    return labels_match(item.labels, wanted.label_selector)
 
 
 def container_matches(item: v1.Container, wanted: v1.ContainerFilter) -> bool:
@@ -23,8 +23,8 @@ def container_matches(item: v1.Container, wanted: v1.ContainerFilter) -> bool:
         return False
     if wanted.HasField("state") and item.state != wanted.state.state:
         return False
-    return _labels(item.labels, wanted.label_selector)
+    return labels_match(item.labels, wanted.label_selector)
 
 
-def _labels(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+def labels_match(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in selector.items())

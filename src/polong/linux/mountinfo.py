@@ -56,5 +56,18 @@ def parse(text: str) -> list[Mount]:
 
 def read(pid: int | str = "self", proc: Path = Path("/proc")) -> list[Mount]:
     """The mounts that process sees. FileNotFoundError or ProcessLookupError where it is gone."""
+    return parse(_text(pid, proc))
+
+
+def below(directory: Path, proc: Path = Path("/proc")) -> list[Mount]:
+    """Our own mounts at or below a directory, in the kernel's order. Only their lines are parsed: a node has some for every container."""
+    prefix = str(directory).rstrip("/")
+    # The kernel writes space, tab, newline and backslash as octal numbers.
+    written = re.sub(r"[ \t\n\\]", lambda match: f"\\{ord(match[0]):03o}", prefix)
+    lines = [line for line in _text("self", proc).split("\n") if written in line]
+    return [mount for mount in parse("\n".join(lines)) if mount.target == prefix or mount.target.startswith(prefix + "/")]
+
+
+def _text(pid: int | str, proc: Path) -> str:
     with (proc / str(pid) / "mountinfo").open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        return parse(file.read())
+        return file.read()

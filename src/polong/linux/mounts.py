@@ -105,14 +105,12 @@ def execute(plan: Iterable[Operation]) -> None:
 
 def below(directory: Path) -> list[mountinfo.Mount]:
     """Mounts at or below a directory, deepest (latest) first: the order to unmount them in."""
-    prefix = str(directory).rstrip("/")
-    found = [mount for mount in mountinfo.read() if mount.target == prefix or mount.target.startswith(prefix + "/")]
-    return list(reversed(found))
+    return list(reversed(mountinfo.below(directory)))
 
 
 def unmount(mount: mountinfo.Mount, *, detach: bool = True) -> bool:
     """Unmount exactly `mount`: False where its target now carries something else (or nothing), which is then left alone."""
-    top = [found for found in mountinfo.read() if found.target == mount.target]
+    top = [found for found in mountinfo.below(Path(mount.target)) if found.target == mount.target]
     if not top or top[-1].id != mount.id:
         return False
     syscalls.umount2(mount.target, MNT.DETACH if detach else 0)

@@ -49,7 +49,10 @@ def path_of(pid: int, kind: str) -> Path:
 
 def is_pinned(path: Path) -> bool:
     """True where a namespace is mounted on `path`: the namespace file system shows as nsfs."""
-    return any(mount.target == str(path) and mount.fstype == "nsfs" for mount in mountinfo.read())
+    try:
+        return path.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
+    except FileNotFoundError:
+        return False
 
 
 async def pin_network(path: Path) -> None:
@@ -69,7 +72,7 @@ async def pin_network(path: Path) -> None:
 
 def unpin(path: Path) -> None:
     """Undo `pin_network`. Idempotent; the namespace lives on while a process is in it."""
-    for mount in mountinfo.read():
+    for mount in mountinfo.below(path):
         if mount.target == str(path) and mount.fstype == "nsfs":
             mounts.unmount(mount)
     path.unlink(missing_ok=True)
