@@ -18,6 +18,9 @@ Json = dict[str, Any]
 
 _CACHED = 4096
 
+MAX_BYTES = 3 * 1024 * 1024
+"""Of one object as it is stored, with its managers; patches could make it grow without end."""
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -62,7 +65,10 @@ class ObjectStore:
     def _encode(self, kind: Kind, obj: Json) -> tuple[Json, bytes]:
         stored = dict(kind.to_storage(obj))
         stored["metadata"] = {name: value for name, value in obj["metadata"].items() if name != "resourceVersion"}
-        return stored, msgspec.json.encode(stored)
+        value = msgspec.json.encode(stored)
+        if len(value) > MAX_BYTES:
+            raise errors.TooLarge(f"Request entity too large: limit is {MAX_BYTES}, the {kind.resource.kind} would be {len(value)}")
+        return stored, value
 
     def _written(self, kind: Kind, key: str, stored: Json, revision: int) -> Json:
         stored["metadata"]["resourceVersion"] = str(revision)

@@ -27,6 +27,7 @@ _FALSE = frozenset(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off"
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _NO_NUMBER = frozenset([sign + word for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")] + [".nan", ".NaN", ".NAN"])
 _INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)")
+_LONGEST_INTEGER = 70  # 64 binary digits, sign and prefix
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _TAG = "tag:yaml.org,2002:"
 
@@ -52,7 +53,7 @@ def resolve(text: str) -> Value:
     if text in _NO_NUMBER:
         return math.nan if text.lower() == ".nan" else math.inf
     plain = text.replace("_", "")
-    if _INTEGER.fullmatch(plain):
+    if len(plain) <= _LONGEST_INTEGER and _INTEGER.fullmatch(plain):
         number = _integer(plain)
         if -(2**63) <= number < 2**64:
             return number

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from typing import Any
 
-from polong.kit.errors import BadRequest, Invalid
+from polong.kit.errors import BadRequest, Invalid, TooLarge
 
 Value = Any
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED = 3 * 1024 * 1024
+"""Bytes of JSON that all copies of one patch may add: each can double what is there."""
 
 
 def apply(document: Value, operations: Value) -> Value:
@@ -19,9 +22,17 @@ def apply(document: Value, operations: Value) -> Value:
     if len(operations) > MAX_OPERATIONS:
         raise BadRequest(f"the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}")
     result = deepcopy(document)
+    copied = 0
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("path"), str):
             raise BadRequest("cannot decode the JSON patch: each operation is an object with op and path")
+        if operation.get("op") == "copy" and isinstance(operation.get("from"), str):
+            copied += len(json.dumps(_get(result, _pointer(operation["from"]), "copy")))
+            if copied > MAX_COPIED:
+                raise TooLarge(
+                    "Unable to complete the JSON Patch due to accumulative size increase of json-patch copy operations: "
+                    f"limit is {MAX_COPIED}, got {copied}"
+                )
         result = _one(result, operation)
     return result
 

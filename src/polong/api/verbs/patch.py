@@ -38,7 +38,8 @@ async def patch(call: Call) -> Response:
     document = raw if isinstance(raw, dict) else decode.parse_json(raw)
     if media != JSON_PATCH and not isinstance(document, dict):
         raise BadRequest("cannot decode the patch: the body must be a JSON object")
-    pinned = isinstance(document, dict) and bool((document.get("metadata") or {}).get("resourceVersion"))
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    pinned = isinstance(metadata, dict) and bool(metadata.get("resourceVersion"))
     for attempt in range(ATTEMPTS):
         old, revision = await call.store.get(call.kind, call.target.namespace, call.target.name)
         try:
