@@ -25,6 +25,7 @@ _RULES: Mapping[tuple[str, str, str], frozenset[str]] = {
     ("", "nodes", "status"): frozenset({"get", "patch", "update"}),
     ("", "configmaps", ""): frozenset({"get", "list", "watch"}),
     ("", "secrets", ""): frozenset({"get", "list", "watch"}),
+    ("", "persistentvolumeclaims", ""): frozenset({"get", "list", "watch"}),
     ("node.k8s.io", "runtimeclasses", ""): frozenset({"get", "list", "watch"}),
     ("", "serviceaccounts", ""): frozenset({"get"}),
     ("", "serviceaccounts", "token"): frozenset({"create"}),

@@ -104,7 +104,7 @@ class Kubelet:
         self._node = NodeStatus(config, found, api, services, self._recorder, self._clock, self._eviction.conditions)
         self._lease = NodeLease(api, config.node_name, self._clock)
         self._logs = LogRotation(config, runtime, self._clock)
-        self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, self._clock)
+        self._collector = Collector(volumes, self._cgroups, config.log_dir, self._known, api.claimed_volumes, self._clock)
         processes = PodProcesses(
             runtime, self._pleg, self._recorder, self._restart, config.cgroup_parent, clock=self._clock, commands=exec_.commands
         )

@@ -10,12 +10,23 @@ from polong.client.watch import ListWatch
 from polong.kit.clock import Clock
 from polong.kit.errors import Unsupported
 from polong.kubelet.ports import Api
-from polong.objects.gvk import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS, RUNTIME_CLASSES, SECRETS, SERVICE_ACCOUNTS, Resource
-from polong.objects.podreferences import CONFIG_MAP, SECRET, Reference
+from polong.objects.gvk import (
+    CONFIG_MAPS,
+    EVENTS,
+    LEASES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    RUNTIME_CLASSES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    Resource,
+)
+from polong.objects.podreferences import CLAIM, CONFIG_MAP, SECRET, Reference
 
 Json = dict[str, Any]
 
-_REFERRED: Mapping[str, Resource] = {CONFIG_MAP: CONFIG_MAPS, SECRET: SECRETS}
+_REFERRED: Mapping[str, Resource] = {CLAIM: PERSISTENT_VOLUME_CLAIMS, CONFIG_MAP: CONFIG_MAPS, SECRET: SECRETS}
 
 
 class ApiClient:
@@ -43,6 +54,10 @@ class ApiClient:
 
     async def create_token(self, namespace: str, account: str, request: Json) -> Json:
         return await self._client.create(SERVICE_ACCOUNTS, request, namespace, name=account, subresource="token")
+
+    async def claimed_volumes(self) -> frozenset[str]:
+        listing = await self._client.list(PERSISTENT_VOLUME_CLAIMS, "")
+        return frozenset(str((each.get("spec") or {}).get("volumeName") or "") for each in listing["items"])
 
     async def runtime_handler(self, runtime_class: str) -> str:
         return str((await self._client.get(RUNTIME_CLASSES, runtime_class))["handler"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from polong.kit.clock import Clock
@@ -24,9 +24,18 @@ _PLAIN = re.compile(_UID, re.ASCII)
 
 
 class Collector:
-    """`known` answers whether a UID belongs to a Pod of the API, of the runtime, or of a worker."""
+    """`known` answers whether a UID belongs to a Pod of the API, of the runtime, or of a worker; `claimed` which volumes have a claim."""
 
-    def __init__(self, volumes: Volumes, cgroups: PodCgroups, log_dir: Path, known: Callable[[str], bool], clock: Clock) -> None:
+    def __init__(
+        self,
+        volumes: Volumes,
+        cgroups: PodCgroups,
+        log_dir: Path,
+        known: Callable[[str], bool],
+        claimed: Callable[[], Awaitable[frozenset[str]]],
+        clock: Clock,
+    ) -> None:
+        self._claimed = claimed
         self._volumes = volumes
         self._cgroups = cgroups
         self._log_dir = log_dir
@@ -57,6 +66,18 @@ class Collector:
                 await asyncio.to_thread(removal.remove, directory)
             except (PolongError, OSError) as error:
                 _log.warning("cannot remove logs %s: %s", directory.name, error)
+
+        await self._collect_claims()
+
+    async def _collect_claims(self) -> None:
+        """Directories whose claim is gone: looked at before the claims are asked for, so a new one is never among them."""
+        held = self._volumes.claims.held()
+        if not held:
+            return
+        try:
+            await asyncio.to_thread(self._volumes.claims.remove, held - await self._claimed())
+        except (PolongError, OSError) as error:
+            _log.warning("cannot remove volumes of claims that are gone: %s", error)
 
     def _log_directories(self) -> list[Path]:
         if not self._log_dir.is_dir():

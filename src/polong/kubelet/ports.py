@@ -41,6 +41,10 @@ class Api(Protocol):
         """POST of a TokenRequest to the token subresource of a ServiceAccount. NotFound, Forbidden, Unsupported."""
         ...
 
+    async def claimed_volumes(self) -> frozenset[str]:
+        """The names of the volumes of all PersistentVolumeClaims there are."""
+        ...
+
     async def runtime_handler(self, runtime_class: str) -> str:
         """The handler of a RuntimeClass. NotFound."""
         ...

@@ -480,6 +480,9 @@ class FakeApi:
         self.deleted.append(uid)
         self._tell("DELETED", self.objects.pop(uid))
 
+    async def claimed_volumes(self) -> frozenset[str]:
+        return frozenset()
+
     async def runtime_handler(self, runtime_class: str) -> str:
         return f"{runtime_class}-handler"
 

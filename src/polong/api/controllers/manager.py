@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from polong.api.admission.resourcequota import ResourceQuota
+from polong.api.controllers.claims import Claims
 from polong.api.controllers.contents import Contents
 from polong.api.controllers.events import Expiry
 from polong.api.controllers.namespaces import Endings
@@ -31,6 +32,7 @@ class Controllers:
         pods = registry.find("", "v1", "pods")
         assert pods is not None
         self._taints = TaintEviction(store, pods, clock)
+        self._claims = Claims(store, pods, clock)
         self._quotas = QuotaStatus(store, clock, quotas)
 
     async def start(self) -> None:
@@ -47,10 +49,13 @@ class Controllers:
             ("Pods to place", self._scheduler.watch_pods()),
             ("nodes to place on", self._scheduler.watch_nodes()),
             ("labels of namespaces", self._scheduler.watch_namespaces()),
+            ("claims that Pods wait for", self._scheduler.watch_claims()),
             ("taints of nodes", NodeTaints(self._store).run()),
             ("nodes with NoExecute", self._taints.watch_nodes()),
             ("Pods under NoExecute", self._taints.watch_pods()),
             ("evictions", self._taints.run()),
+            ("claims", self._claims.watch_claims()),
+            ("users of claims", self._claims.watch_pods()),
             ("scheduler", self._scheduler.run()),
         ):
             _ = self._tasks.start(work, name)

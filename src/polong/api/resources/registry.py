@@ -12,6 +12,7 @@ from polong.api.resources.leases import Leases
 from polong.api.resources.limitranges import LimitRanges
 from polong.api.resources.namespaces import Namespaces
 from polong.api.resources.nodes import Nodes
+from polong.api.resources.persistentvolumeclaims import PersistentVolumeClaims
 from polong.api.resources.pods import Pods
 from polong.api.resources.podtemplates import PodTemplates
 from polong.api.resources.priorityclasses import PriorityClasses
@@ -33,6 +34,7 @@ class Registry:
             ConfigMaps(),
             Secrets(),
             ServiceAccounts(),
+            PersistentVolumeClaims(),
             LimitRanges(),
             ResourceQuotas(),
             PodTemplates(),

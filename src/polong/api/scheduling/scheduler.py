@@ -20,6 +20,7 @@ from polong.api.objectstore import ObjectStore
 from polong.api.resources.kind import Kind
 from polong.api.resources.namespaces import Namespaces
 from polong.api.resources.nodes import Nodes
+from polong.api.resources.persistentvolumeclaims import PersistentVolumeClaims
 from polong.api.scheduling.fit import Placed, refusals
 from polong.api.scheduling.topology import Surroundings
 from polong.kit.clock import Clock, rfc3339
@@ -27,7 +28,9 @@ from polong.kit.errors import Conflict, NotFound
 from polong.objects import conditions
 from polong.objects import pod as pods
 from polong.objects.gvk import PODS
+from polong.objects.podreferences import CLAIM, Reference, of_pod
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 NAME = "default-scheduler"
@@ -50,11 +53,14 @@ class Places:
         self._own = own
         self.nodes: dict[str, Json] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
+        self.claims: dict[tuple[str, str], Json] = {}
         self._placed: dict[str, Placed] = {}
 
     def decide(self, pod: Json) -> Decision:
         # Its own node is a place before it is registered: it will be there when the first Pod is.
         nodes = self.nodes if self._own["metadata"]["name"] in self.nodes else {**self.nodes, self._own["metadata"]["name"]: self._own}
+        if why_not := self._unclaimed(pod):
+            return Decision(message=f"0/{len(nodes)} nodes are available: {why_not}.")
         wanted = Placed.of(pod)
         around = Surroundings(list(self._placed.values()), nodes, lambda name: self.namespaces.get(name, {}))
         why: Counter[str] = Counter()
@@ -66,6 +72,25 @@ class Places:
             why.update(found)
         reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in why.items()))
         return Decision(message=f"0/{len(nodes)} nodes are available: {reasons}.")
+
+    def _unclaimed(self, pod: Json) -> str:
+        """What is wrong with the claims that the Pod refers to; the first of it."""
+        for reference in sorted(of_pod(pod)):
+            if reference.kind != CLAIM:
+                continue
+            claim = self.claims.get((pods.namespace(pod), reference.name))
+            if claim is None:
+                return f'persistentvolumeclaim "{reference.name}" not found'
+            if claim["metadata"].get("deletionTimestamp"):
+                return f'persistentvolumeclaim "{reference.name}" is being deleted'
+            if (claim.get("status") or {}).get("phase") != "Bound":
+                return "pod has unbound immediate PersistentVolumeClaims"
+            if "ReadWriteOncePod" in claim["spec"].get("accessModes", ()) and self._is_used(pods.namespace(pod), reference):
+                return "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+        return ""
+
+    def _is_used(self, namespace: str, reference: Reference) -> bool:
+        return any(pods.namespace(each.pod) == namespace and reference in of_pod(each.pod) for each in self._placed.values())
 
     def take(self, pod: Json) -> None:
         """Counts from now on, if it has a node and is not finished."""
@@ -123,6 +148,8 @@ class Scheduler(Plugin):
             self._places.nodes[node["metadata"]["name"]] = node
         for namespace in (await self._store.page(_NAMESPACES, "")).items:
             self._places.namespaces[namespace["metadata"]["name"]] = namespace["metadata"].get("labels") or {}
+        for claim in (await self._store.page(_CLAIMS, "")).items:
+            self._places.claims[_place(claim)] = claim
 
     def _note(self, pod: Json) -> None:
         self._places.take(pod)
@@ -148,12 +175,18 @@ class Scheduler(Plugin):
 
     async def watch_nodes(self) -> None:
         async for change in follow(self._store, _NODES):
-            _follow(self._places.nodes, change, lambda node: node)
+            _follow(self._places.nodes, change, _name, lambda node: node)
             self._wake.set()
 
     async def watch_namespaces(self) -> None:
         async for change in follow(self._store, _NAMESPACES):
-            _follow(self._places.namespaces, change, lambda namespace: namespace["metadata"].get("labels") or {})
+            _follow(self._places.namespaces, change, _name, lambda namespace: namespace["metadata"].get("labels") or {})
+
+    async def watch_claims(self) -> None:
+        async for change in follow(self._store, _CLAIMS):
+            _follow(self._places.claims, change, _place, lambda claim: claim)
+            if self._waiting:
+                self._wake.set()
 
     async def run(self) -> None:
         """Forever: look again at those who wait, the most important first."""
@@ -184,7 +217,7 @@ class Scheduler(Plugin):
             await self._events.record(pod, "FailedScheduling", decision.message, warning=True)
 
 
-_NODES, _NAMESPACES = Nodes(), Namespaces()
+_NODES, _NAMESPACES, _CLAIMS = Nodes(), Namespaces(), PersistentVolumeClaims()
 
 
 def _ours(pod: Json) -> bool:
@@ -206,12 +239,20 @@ def _settle(pod: Json, decision: Decision, now: str) -> None:
     pod["status"]["conditions"] = conditions.with_condition(pods.status(pod).get("conditions"), condition, now)
 
 
-def _follow(held: dict[str, T], change: Change, view: Callable[[Json], T]) -> None:
-    """Keep `held`, by name, in step."""
+def _name(obj: Json) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def _place(obj: Json) -> tuple[str, str]:
+    return str(obj["metadata"].get("namespace", "")), _name(obj)
+
+
+def _follow(held: dict[K, T], change: Change, key: Callable[[Json], K], view: Callable[[Json], T]) -> None:
+    """Keep `held` in step."""
     if change.all is not None:
         held.clear()
-        held.update((each["metadata"]["name"], view(each)) for each in change.all)
+        held.update((key(each), view(each)) for each in change.all)
     elif change.now is not None:
-        held[change.now["metadata"]["name"]] = view(change.now)
+        held[key(change.now)] = view(change.now)
     elif change.before is not None:
-        held.pop(change.before["metadata"]["name"], None)
+        held.pop(key(change.before), None)

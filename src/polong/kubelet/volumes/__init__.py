@@ -20,6 +20,7 @@ from polong.kubelet.downward import Allocatable
 from polong.kubelet.environment import expand_strictly
 from polong.kubelet.ports import Objects
 from polong.kubelet.volumes import atomic, emptydir, hostpath, hosts, payload, removal, subpath, termination, usage
+from polong.kubelet.volumes.claims import ClaimVolumes
 from polong.kubelet.volumes.payload import Material
 from polong.kubelet.volumes.tokens import Tokens
 from polong.objects import pod as pods
@@ -69,6 +70,7 @@ class Instance:
 class Volumes:
     def __init__(self, root: Path, feeds: Feeds, host_file: Path = Path(_HOSTS), api_host: str = "") -> None:
         self._pods = root / "pods"
+        self.claims = ClaimVolumes(root)
         self._feeds = feeds
         self._host_file = host_file
         self._api_host = api_host
@@ -102,15 +104,25 @@ class Volumes:
                         material[volume["name"]] = await self._material(pod, volume)
                     except PolongError as error:
                         raise _failed(volume, error) from error
-            return await asyncio.to_thread(self._set_up, pod, material)
+            claimed = {volume["name"]: await self._claim(pod, volume) for volume in _claims(pod)}
+            return await asyncio.to_thread(self._set_up, pod, material, claimed)
 
-    def _set_up(self, pod: Json, material: Mapping[str, Material]) -> Mapping[str, Path]:
+    async def _claim(self, pod: Json, volume: Json) -> Path:
+        name = volume["persistentVolumeClaim"]["claimName"]
+        policy = (pods.spec(pod).get("securityContext") or {}).get("fsGroupChangePolicy") or "Always"
+        try:
+            claim = await self._feeds.objects.get(pods.namespace(pod), Reference(podreferences.CLAIM, name))
+            return await asyncio.to_thread(self.claims.set_up, name, claim, _group(pod), policy)
+        except (PolongError, OSError) as error:
+            raise _failed(volume, error) from error
+
+    def _set_up(self, pod: Json, material: Mapping[str, Material], claimed: Mapping[str, Path]) -> Mapping[str, Path]:
         own = self.directory(pods.uid(pod))
         for each in (self._pods, own):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = {}
+        found = dict(claimed)
         for volume in pods.spec(pod).get("volumes") or ():
-            if volume.get("image") is not None:
+            if volume.get("image") is not None or volume["name"] in claimed:
                 continue
             try:
                 found[volume["name"]] = self._one(pod, volume, material.get(volume["name"]))
@@ -186,12 +198,13 @@ class Volumes:
     def _mounts(self, pod: Json, container: Json, instance: Instance) -> list[Mounted]:
         own = self.directory(pods.uid(pod))
         fed = {each["name"] for each in _fed(pod)}
+        sealed = {each["name"] for each in _claims(pod) if each["persistentVolumeClaim"].get("readOnly")}
         found = []
         for index, mount in enumerate(container.get("volumeMounts") or ()):
             name = mount["name"]
             part = _part(mount, instance.values)
             # Files of objects are the node's to change, nobody else's.
-            read_only = bool(mount.get("readOnly")) or name in fed
+            read_only = bool(mount.get("readOnly")) or name in fed or name in sealed
             if name in instance.images:
                 found.append(Mounted(None, mount["mountPath"], True, image=instance.images[name], image_part=part))
                 continue
@@ -275,6 +288,10 @@ def _kind(volume: Json) -> str:
 def _fed(pod: Json) -> list[Json]:
     """Volumes whose files the node writes."""
     return [each for each in pods.spec(pod).get("volumes") or () if payload.source_of(each)]
+
+
+def _claims(pod: Json) -> list[Json]:
+    return [each for each in pods.spec(pod).get("volumes") or () if each.get("persistentVolumeClaim") is not None]
 
 
 def _group(pod: Json) -> int | None:
