@@ -167,7 +167,7 @@ def test_read_only_goes_as_deep_as_asked(cluster: Cluster, shared: Path) -> None
         "IfPossible": False,
         "Enabled": False,
     }
-    found = {each["mountPath"]: each["recursiveReadOnly"] for each in statuses(told)["c"]["volumeMounts"]}
+    found = {each["mountPath"]: each["recursiveReadOnly"] for each in statuses(told)["c"]["volumeMounts"] if each["name"] == "h"}
     assert found == {"/Disabled": "Disabled", "/IfPossible": "Enabled", "/Enabled": "Enabled"}
 
 

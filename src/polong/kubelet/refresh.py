@@ -107,6 +107,7 @@ class Refresher:
         self._wake(kept)
 
 
-def _shown(pod: Json) -> tuple[Any, Any]:
+def _shown(pod: Json) -> tuple[Any, ...]:
+    """What the downward API tells of, as far as it can change."""
     metadata = pod["metadata"]
-    return metadata.get("labels"), metadata.get("annotations")
+    return metadata.get("labels"), metadata.get("annotations"), [each.get("resources") for _, _, each in pods.all_containers(pod)]

@@ -97,3 +97,32 @@ async def test_a_container_gets_its_files(volumes: Volumes) -> None:
         assert volumes.message(UID, "app", 0) == "bye"
     finally:
         await volumes.remove(UID)
+
+
+async def test_what_containers_make_of_a_directory_stays(volumes: Volumes) -> None:
+    """A database wants 0700 on its directory, and keeps it when a neighbour restarts."""
+    own = pod(volumes=[{"name": "d", "emptyDir": {}}, {"name": "m", "emptyDir": {"medium": "Memory"}}], securityContext={"fsGroup": 4242})
+    try:
+        paths = await volumes.set_up(own)
+        for each in paths.values():
+            each.chmod(0o700)
+            os.chown(each, 999, 999)
+        await volumes.set_up(own)
+        assert {(each.stat().st_mode & 0o7777, each.stat().st_gid) for each in paths.values()} == {(0o700, 999)}
+        # As a crash leaves it, between its making and its mode.
+        paths["d"].chmod(0)
+        await volumes.set_up(own)
+        assert (paths["d"].stat().st_mode & 0o7777, paths["d"].stat().st_gid) == (0o2777, 4242)
+    finally:
+        await volumes.remove(UID)
+
+
+async def test_memory_without_a_limit_is_what_the_pod_may_have(volumes: Volumes) -> None:
+    app = container(resources={"limits": {"memory": "8Mi"}})
+    sources = [{"name": "pod", "emptyDir": {"medium": "Memory"}}, {"name": "own", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]
+    try:
+        paths = await volumes.set_up(pod(app, volumes=sources))
+        sizes = {name: os.statvfs(path).f_blocks * os.statvfs(path).f_frsize for name, path in paths.items()}
+        assert sizes == {"pod": 8 << 20, "own": 1 << 20}
+    finally:
+        await volumes.remove(UID)

@@ -19,6 +19,7 @@ from polong.kubelet.containers import Mounted
 from polong.kubelet.downward import Allocatable
 from polong.kubelet.environment import expand_strictly
 from polong.kubelet.ports import Objects
+from polong.kubelet.resources import pod_limits
 from polong.kubelet.volumes import atomic, emptydir, hostpath, hosts, payload, removal, subpath, termination, usage
 from polong.kubelet.volumes.claims import ClaimVolumes
 from polong.kubelet.volumes.payload import Material
@@ -135,7 +136,7 @@ class Volumes:
             return hostpath.set_up(volume["hostPath"])
         place = self._place(pods.uid(pod), volume)
         if volume.get("emptyDir") is not None:
-            return emptydir.set_up(volume["emptyDir"], place, _group(pod))
+            return emptydir.set_up(volume["emptyDir"], place, _group(pod), self._memory(pod))
         if not payload.source_of(volume):
             raise Unsupported(f"volumes of type {_kind(volume)} are not supported")
         if material is not None:
@@ -144,6 +145,11 @@ class Volumes:
             emptydir.set_up(medium, place, _group(pod))
             self._write(place, volume, material)
         return place
+
+    def _memory(self, pod: Json) -> int:
+        """What an emptyDir in memory may take at most: what the Pod may, else what the node can give."""
+        limit = pod_limits(pod).memory
+        return min(limit, self._feeds.node.memory) if limit else self._feeds.node.memory
 
     def _write(self, place: Path, volume: Json, material: Material) -> frozenset[Reference]:
         """The objects of which the volume shows something new."""
