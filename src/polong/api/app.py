@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +47,7 @@ from polong.api.resources.rbac import ClusterRoles
 from polong.api.resources.registry import Registry
 from polong.api.reviews import Reviews
 from polong.api.scheduling.scheduler import Scheduler
-from polong.api.service import Request, Response, User
+from polong.api.service import Request, Response
 from polong.api.serviceaccounttokens import ISSUER, Accounts
 from polong.api.tokens import Tokens
 from polong.api.verbs.call import Call
@@ -115,7 +115,7 @@ class Service:
         self._store = ObjectStore(storage)
         self._authorizer = Authorizer(Rbac(self._store), node_name)
         self._accounts = Accounts(self._store, Pods(node_name), tokens or Tokens(ISSUER), self._clock)
-        self._authentication = auth.Authentication(self._accounts, self._authorizer)
+        self.authentication = auth.Authentication(self._accounts, self._authorizer)
         self._reviews = Reviews(self._authorizer, self._accounts)
         quotas = ResourceQuota(self._registry)
         pods = Pods(node_name)
@@ -144,10 +144,6 @@ class Service:
     def streams_body(self, method: str, path: str) -> bool:
         """Whether this request's body is to be handed over as a stream, unbounded."""
         return administration.streams_body(method, path) or inspection.streams_body(method, path) or podproxy.streams_body(path)
-
-    async def authenticate(self, certified: User | None, headers: Sequence[tuple[str, str]]) -> User | None:
-        """Who asks over a wire: see `auth.Authentication.user`."""
-        return await self._authentication.user(certified, headers)
 
     async def handle(self, request: Request) -> Response:
         """The answer; PolongError (see objects/status.py) where there is none."""

@@ -41,23 +41,23 @@ class Authentication:
         self._accounts = accounts
         self._authorizer = authorizer
 
-    async def user(self, certified: User | None, headers: Sequence[tuple[str, str]]) -> User | None:
-        """Who asks, for a request with these headers (lower-case names) and the user of its certificate; None for nobody.
-        Unauthorized where a token is no good, Forbidden where one may not be whom one wants to be."""
-        user = certified
-        if user is None:
-            scheme, _, token = next((value for name, value in headers if name == "authorization"), "").strip().partition(" ")
-            if scheme.lower() == "bearer" and token.strip():
-                try:
-                    user, _ = await self._accounts.user(token.strip())
-                except Unauthorized:
-                    # Why a token is refused is nobody's business but its owner's.
-                    raise Unauthorized("Unauthorized") from None
-        if any(name.startswith(_PREFIX) for name, _ in headers):
-            return await self._impersonated(user, headers)
+    async def user(self, authorization: str) -> User | None:
+        """Who asks, by the header of that name; None for nobody. Unauthorized where a token is no good."""
+        scheme, _, token = authorization.strip().partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return None
+        try:
+            user, _ = await self._accounts.user(token.strip())
+        except Unauthorized:
+            # Why a token is refused is nobody's business but its owner's.
+            raise Unauthorized("Unauthorized") from None
         return user
 
-    async def _impersonated(self, user: User | None, headers: Sequence[tuple[str, str]]) -> User:
+    async def actor(self, user: User | None, headers: Sequence[tuple[str, str]]) -> User | None:
+        """As whom `user` acts, by the Impersonate- headers (lower-case names) of a request: himself where there are none. Forbidden
+        where he may not be whom he wants to be."""
+        if not any(name.startswith(_PREFIX) for name, _ in headers):
+            return user
         if user is None:
             raise Unauthorized("Unauthorized")
         name = next((value for key, value in headers if key == "impersonate-user"), "")

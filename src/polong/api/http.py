@@ -21,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from polong.api import auth, podstreams, status, streaming
 from polong.api.app import Service
+from polong.api.auditlog import AuditLog, Entry
 from polong.api.service import Request, Response, User
 from polong.kit.errors import BadRequest, DeadlineExceeded, Forbidden, Internal, PolongError, TooLarge
 
@@ -39,6 +40,7 @@ class _Request(web.BaseRequest):
     """A request whose handler ends when the client leaves, where it asked for that (streams; a write is never cut in two)."""
 
     task_to_cancel: asyncio.Task[Any] | None = None
+    entry: Entry | None = None
 
     def _cancel(self, exc: BaseException) -> None:
         super()._cancel(exc)
@@ -55,9 +57,10 @@ class _Refuse(asyncio.Protocol):
 class Server:
     """The API on a TCP port. One `start`, one `stop`."""
 
-    def __init__(self, service: Service, *, names: Collection[str] = ()) -> None:
+    def __init__(self, service: Service, *, names: Collection[str] = (), audit: AuditLog | None = None) -> None:
         """`names` are Host headers (names or addresses, without port) to accept besides the loopback ones and the bound address."""
         self._service = service
+        self._audit = audit
         self._names = {"localhost", "127.0.0.1", "::1", *(name.lower() for name in names)}
         self._streams: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -125,10 +128,21 @@ class Server:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, _Request)
+        entry = request.entry = _entry(request)
+        code = 500
+        try:
+            answer = await self._answered(request, entry)
+            code = answer.status
+            return answer
+        finally:
+            if self._audit is not None:
+                self._audit.record(entry, code)
+
+    async def _answered(self, request: _Request, entry: Entry) -> web.StreamResponse:
         try:
             self._check_peer(request)
             self._check_origin(request)
-            user = await self._user(request)
+            user = await self._user(request, entry)
             if _wants_upgrade(request) and (answer := await self._upgrade(request, user)) is not None:
                 return answer
             return await self._answer(request, await self._call(request, user))
@@ -146,11 +160,14 @@ class Server:
             _log.exception("%s %s failed", request.method, request.path)
             return await self._finish(request, _error_response(Internal("see the node's log")))
 
-    async def _user(self, request: web.BaseRequest) -> User | None:
-        certified = auth.user_of_certificate(_peer_certificate(request))
-        if certified is not None and not any(name.lower().startswith("impersonate-") for name in request.headers):
-            return certified
-        return await self._service.authenticate(certified, [(name.lower(), value) for name, value in request.headers.items()])
+    async def _user(self, request: _Request, entry: Entry) -> User | None:
+        entry.user = auth.user_of_certificate(_peer_certificate(request))
+        if entry.user is None and (given := request.headers.get("Authorization")):
+            entry.user = await self._service.authentication.user(given)
+        if any(name.lower().startswith("impersonate-") for name in request.headers):
+            headers = [(name.lower(), value) for name, value in request.headers.items()]
+            entry.actor = await self._service.authentication.actor(entry.user, headers)
+        return entry.actor or entry.user
 
     async def _call(self, request: web.BaseRequest, user: User | None) -> Response:
         async with asyncio.timeout(REQUEST_SECONDS):
@@ -163,7 +180,10 @@ class Server:
                 body = request.content.iter_chunked(256 * 1024)
             elif request.body_exists:
                 body = await _read_body(request)
-            return await self._service.handle(_to_request(request, user, body))
+            call = _to_request(request, user, body)
+            if isinstance(request, _Request) and request.entry is not None:
+                request.entry.notes = call.notes
+            return await self._service.handle(call)
 
     def _check_peer(self, request: web.BaseRequest) -> None:
         """An address that is there for Pods is nobody else's: Linux would take packets for it on any interface."""
@@ -263,6 +283,9 @@ class Server:
         target = await self._service.stream(call)
         if target is None:
             return None
+        if self._audit is not None and request.entry is not None:
+            # Such a session may last for days: that it began is told when it begins.
+            self._audit.record(request.entry, 101, "ResponseStarted")
         async with self._session(request, ends_with_client=False):
             return await self._serve(request, target)
         raise ConnectionResetError("the server stops")
@@ -279,6 +302,12 @@ class Server:
 def _make_request(*arguments: Any) -> web.BaseRequest:  # noqa: ANN401 - aiohttp's own six
     message, payload, protocol, writer, task = arguments
     return _Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
+def _entry(request: web.BaseRequest) -> Entry:
+    address = request.transport.get_extra_info("peername")[0] if request.transport is not None else ""
+    agent = request.headers.get("User-Agent", "")
+    return Entry(request.method, request.rel_url.raw_path, request.rel_url.raw_query_string, address, agent)
 
 
 def _peer_certificate(request: web.BaseRequest) -> dict[str, Any] | None:

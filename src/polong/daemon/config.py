@@ -96,6 +96,10 @@ class Config(RuntimeConfig):
         return self.root / "kubelet"
 
     @property
+    def audit_log(self) -> Path:
+        return self.root / "logs" / "audit.log"
+
+    @property
     def log_dir(self) -> Path:
         return self.root / "logs" / "pods"
 

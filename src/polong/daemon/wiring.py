@@ -11,6 +11,7 @@ from typing import Any
 
 import polong
 from polong.api.app import Service
+from polong.api.auditlog import AuditLog
 from polong.api.http import Server
 from polong.api.serviceaccounttokens import ISSUER
 from polong.api.tokens import Tokens
@@ -70,7 +71,10 @@ class Node:
         service = Service(storage, node_name=config.node_name, root_ca=self._credentials.ca.read_text(), tokens=tokens)
         await service.start()
         self._front.push_async_callback(service.aclose)
-        server = Server(service, names=serving_hosts(config.gateway))
+        audit = AuditLog(config.audit_log)
+        audit.start()
+        self._front.push_async_callback(audit.aclose)
+        server = Server(service, names=serving_hosts(config.gateway), audit=audit)
         credentials = self._credentials
         try:
             await server.start(

@@ -42,9 +42,8 @@ async def token(api: Api, name: str = "sa", **spec: Any) -> str:
     return text
 
 
-async def bearer(api: Api, text: str, **headers: str) -> User | None:
-    more = [(name.replace("_", "-"), value) for name, value in headers.items()]
-    return await api.service.authenticate(None, [("authorization", f"Bearer {text}"), *more])
+async def bearer(api: Api, text: str) -> User | None:
+    return await api.service.authentication.user(f"Bearer {text}")
 
 
 def claims_of(text: str) -> Json:
@@ -294,7 +293,7 @@ async def test_reviews_are_asked_not_kept(api: Api) -> None:
 
 
 async def acting(api: Api, user: User | None, *headers: tuple[str, str]) -> User | None:
-    return await api.service.authenticate(user, list(headers))
+    return await api.service.authentication.actor(user, list(headers))
 
 
 async def test_acting_as_somebody_else(api: Api) -> None:
@@ -338,4 +337,4 @@ async def test_not_everybody_may(api: Api) -> None:
 
 async def test_nobody_is_nobody(api: Api) -> None:
     assert await acting(api, None) is None
-    assert await acting(api, None, ("authorization", "Basic eDp5")) is None
+    assert await api.service.authentication.user("Basic eDp5") is None
