@@ -28,7 +28,8 @@ Json = dict[str, Any]
 _log = logging.getLogger(__name__)
 _REASON = "NetworkNotReady"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-_INTERFACES = Path("/sys/class/net")
+# Of our own network namespace, whichever /sys is mounted.
+_INTERFACES = Path("/proc/sys/net/ipv4/conf")
 _PLUGINS = ("bridge", "host-local")
 _TOOLS = {"ip": "iproute2", "nft": "nftables"}
 _DELETE_ATTEMPTS = 4
@@ -233,7 +234,7 @@ class PodNetwork:
             await self._command("nft", "-f", "-", stdin=nftables.removal(self._plan))
         if (_INTERFACES / self._plan.bridge).exists():
             await self._command("ip", "link", "delete", self._plan.bridge)
-        others = [path for path in _INTERFACES.glob("pl*") if (path / "bridge").exists()]
+        others = list(_INTERFACES.glob("pl" + "[0-9a-f]" * 8))
         if self._forward_record.exists() and not others:
             _FORWARD.write_text(self._forward_record.read_text(encoding="ascii"), encoding="ascii")
             self._forward_record.unlink()
