@@ -6,6 +6,7 @@ Sources: cri-api ContainerConfig, LinuxContainerSecurityContext; OCI image-spec 
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polong.cri.ports import ImageConfig
@@ -76,8 +77,8 @@ def container(inputs: ContainerInputs) -> ContainerSpec:
         readonly_rootfs=security.readonly_rootfs,
         seccomp=inputs.seccomp,
         apparmor_profile=_apparmor(security, inputs.host),
-        masked_paths=tuple(security.masked_paths) or None,
-        readonly_paths=tuple(security.readonly_paths) or None,
+        masked_paths=_paths(security.masked_paths, inputs.namespaces),
+        readonly_paths=_paths(security.readonly_paths, inputs.namespaces),
         resources=resources(config.linux.resources),
         oom_score_adj=config.linux.resources.oom_score_adj,
         shm="" if inputs.namespaces.ipc == NODE else inputs.files.shm,
@@ -226,6 +227,12 @@ def _ambient(security: v1.LinuxContainerSecurityContext, host: Host) -> frozense
     if missing := sorted(asked - _capabilities(security, host)):
         raise Invalid(f"ambient capabilities {', '.join(missing)} are not among those of the container", reason=_REASON)
     return frozenset(asked)
+
+
+def _paths(asked: Sequence[str], namespaces: Namespaces) -> tuple[str, ...] | None:
+    """CRI cannot tell "none" from "not said". None (the default lists) is the answer that is safe; where the container's root is nobody
+    on the host, it is procMount Unmasked, for kubelets send the default lists by name."""
+    return tuple(asked) or (None if namespaces.user == NODE else ())
 
 
 def _apparmor(security: v1.LinuxContainerSecurityContext, host: Host) -> str:

@@ -93,7 +93,12 @@ class Actions:
             self._recorder.pod(pod, error.reason or "FailedCreatePodSandBox", str(error), warning=True)
             raise
         dns = containers.dns_config(pod, self._node.resolver)
-        config = containers.sandbox_config(pod, attempt, dns=dns, logs=self._config.log_dir, cgroup_parent=cgroup)
+        try:
+            users = self._volumes.users(pod)
+        except PolongError as error:
+            self._recorder.pod(pod, error.reason, str(error), warning=True)
+            raise
+        config = containers.sandbox_config(pod, attempt, dns=dns, logs=self._config.log_dir, cgroup_parent=cgroup, users=users)
         Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
         runtime_class = pods.spec(pod).get("runtimeClassName")
         try:
@@ -207,6 +212,7 @@ class Actions:
             image_ref=image.ref,
             image_user=image.user,
             target_id=_target(container, seen),
+            users=self._volumes.users(pod),
         )
         return containers.container_config(pod, container, start.attempt, around)
 

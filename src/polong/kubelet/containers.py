@@ -18,7 +18,7 @@ from polong.kubelet.environment import expand
 from polong.kubelet.identity import container_hash
 from polong.kubelet.namespaces import for_container, for_pod
 from polong.kubelet.resources import Machine, container_resources
-from polong.kubelet.security import ImageUser
+from polong.kubelet.security import ImageUser, UserRange
 from polong.objects import pod as pods
 
 Json = dict[str, Any]
@@ -61,6 +61,7 @@ class Surroundings:
     image_ref: str = ""
     image_user: ImageUser = field(default_factory=ImageUser)
     target_id: str = ""
+    users: UserRange | None = None
 
 
 def labels(pod: Json) -> dict[str, str]:
@@ -126,6 +127,12 @@ def container_config(pod: Json, container: Json, attempt: int, around: Surroundi
     config.linux.resources.CopyFrom(container_resources(pod, container, around.machine))
     namespaces = for_container(pod, around.target_id)
     config.linux.security_context.CopyFrom(security.container_security(pod, container, namespaces, around.seccomp_profiles))
+    if around.users is not None:
+        around.users.enter(config.linux.security_context.namespace_options)
+        for mount in config.mounts:
+            if mount.host_path:
+                mount.uidMappings.extend(around.users.mapping())
+                mount.gidMappings.extend(around.users.mapping())
     return config
 
 
@@ -147,7 +154,9 @@ def hostname(pod: Json) -> str:
     return str(pods.spec(pod).get("hostname") or pods.name(pod))[:63].rstrip("-.")
 
 
-def sandbox_config(pod: Json, attempt: int, *, dns: DnsConfig, logs: Path, cgroup_parent: str) -> v1.PodSandboxConfig:
+def sandbox_config(
+    pod: Json, attempt: int, *, dns: DnsConfig, logs: Path, cgroup_parent: str, users: UserRange | None = None
+) -> v1.PodSandboxConfig:
     config = v1.PodSandboxConfig(
         metadata=v1.PodSandboxMetadata(name=pods.name(pod), uid=pods.uid(pod), namespace=pods.namespace(pod), attempt=attempt),
         hostname="" if pods.host_network(pod) else hostname(pod),
@@ -161,6 +170,8 @@ def sandbox_config(pod: Json, attempt: int, *, dns: DnsConfig, logs: Path, cgrou
         del config.port_mappings[:]
     config.linux.cgroup_parent = cgroup_parent
     config.linux.security_context.CopyFrom(security.sandbox_security(pod, for_pod(pod)))
+    if users is not None:
+        users.enter(config.linux.security_context.namespace_options)
     for sysctl in (pods.spec(pod).get("securityContext") or {}).get("sysctls") or ():
         config.linux.sysctls[sysctl["name"].replace("/", ".")] = sysctl["value"]
     return config

@@ -110,6 +110,24 @@ def _plain(names: Iterable[str] | None) -> list[str]:
     return [each.removeprefix("CAP_") for each in names or ()]
 
 
+IDS = 65_536
+"""How many ids a Pod with users of its own has."""
+
+
+@dataclass(frozen=True)
+class UserRange:
+    """Ids of a Pod with users of its own: its root is `first` on the host."""
+
+    first: int
+
+    def mapping(self) -> list[v1.IDMapping]:
+        return [v1.IDMapping(host_id=self.first, container_id=0, length=IDS)]
+
+    def enter(self, options: v1.NamespaceOption) -> None:
+        """Ask for the user namespace."""
+        options.userns_options.CopyFrom(v1.UserNamespace(mode=v1.NamespaceMode.POD, uids=self.mapping(), gids=self.mapping()))
+
+
 def container_security(pod: Json, container: Json, namespaces: Namespaces, profiles: Path) -> v1.LinuxContainerSecurityContext:
     own = container.get("securityContext") or {}
     privileged = bool(own.get("privileged"))

@@ -20,7 +20,8 @@ from polong.kubelet.downward import Allocatable
 from polong.kubelet.environment import expand_strictly
 from polong.kubelet.ports import Objects
 from polong.kubelet.resources import pod_limits
-from polong.kubelet.volumes import atomic, emptydir, hostpath, hosts, payload, removal, subpath, termination, usage
+from polong.kubelet.security import UserRange
+from polong.kubelet.volumes import atomic, emptydir, hostpath, hosts, payload, removal, subpath, termination, usage, users
 from polong.kubelet.volumes.claims import ClaimVolumes
 from polong.kubelet.volumes.payload import Material
 from polong.kubelet.volumes.tokens import Tokens
@@ -90,6 +91,10 @@ class Volumes:
 
     def _lock(self, uid: str) -> asyncio.Lock:
         return self._locks.setdefault(uid, asyncio.Lock())
+
+    def users(self, pod: Json) -> UserRange | None:
+        """The ids of a Pod that has users of its own, whose directory exists (`set_up`)."""
+        return users.range_of(pod, self.directory(pods.uid(pod)))
 
     # --- volumes -----------------------------------------------------------------------------------------------------------------
 
