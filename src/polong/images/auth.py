@@ -65,3 +65,9 @@ def token_url(challenge: Challenge, repository: str, hosts: Hosts) -> URL:
     if service := challenge.parameters.get("service"):
         query["service"] = service
     return url.update_query(query)
+
+
+def refresh_form(url: URL, credentials: RegistryAuth) -> dict[str, str]:
+    """What is posted to a token server for an identity token (distribution "OAuth2 Token Authentication"): `url` is that of `token_url`."""
+    wanted = {"grant_type": "refresh_token", "client_id": "polong", "refresh_token": credentials.identity_token}
+    return {**wanted, **{name: url.query[name] for name in ("service", "scope") if name in url.query}}

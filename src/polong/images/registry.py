@@ -11,7 +11,7 @@ import json
 import socket
 import ssl
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -115,12 +115,19 @@ class Registry:
         Errors as for `manifest`; the caller resumes after Unavailable."""
         failure: PolongError | None = None
         for server in self._servers:
+            begun = False
             try:
                 async with aclosing(self._blob(server, descriptor, offset)) as pieces:
                     async for piece in pieces:
+                        begun = True
                         yield piece
                 return
             except (NotFound, Unauthorized, Forbidden) as error:
+                failure = error
+            except Unavailable as error:
+                # A mirror that does not answer is passed by; one that breaks off is asked to go on.
+                if begun:
+                    raise
                 failure = error
         assert failure is not None
         raise failure
@@ -197,13 +204,23 @@ class Registry:
         return target.with_user(None)
 
     async def _request(
-        self, url: URL, headers: dict[str, str], tls: ssl.SSLContext | None, unreachable: str = _REASON
+        self,
+        url: URL,
+        headers: dict[str, str],
+        tls: ssl.SSLContext | None,
+        unreachable: str = _REASON,
+        *,
+        form: Mapping[str, str] | None = None,
     ) -> aiohttp.ClientResponse:
-        """`unreachable` is the reason where no connection comes about: other hosts than the registry are spoken to by its own word."""
+        """GET, or POST of a `form`. `unreachable` is the reason where no connection comes about: other hosts than the registry are spoken
+        to by its own word."""
         assert self._session is not None
         try:
             verified = tls if tls is not None else True
-            return await self._session.get(url, headers=headers, allow_redirects=False, ssl=verified, proxy=_proxy(url))
+            method = "GET" if form is None else "POST"
+            return await self._session.request(
+                method, url, headers=headers, data=form, allow_redirects=False, ssl=verified, proxy=_proxy(url)
+            )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = unreachable if _not_connected(error) else _REASON
             raise Unavailable(f"cannot reach registry {url.host}: {_cause(error)}", reason=reason) from None
@@ -223,7 +240,10 @@ class Registry:
             return True
         url = auth.token_url(challenge, self._reference.path, self._hosts)
         # The token server is the registry's choice; it gets the credentials by that registry's word, over TLS, and only in this request.
-        answer = await self._request(url, {"Authorization": basic} if basic else {}, server.tls())
+        if credentials and credentials.identity_token:
+            answer = await self._request(url.with_query(None), {}, server.tls(), form=auth.refresh_form(url, credentials))
+        else:
+            answer = await self._request(url, {"Authorization": basic} if basic else {}, server.tls())
         try:
             if answer.status != 200:
                 raise self._denied(f"its token server answered {answer.status}")

@@ -338,6 +338,48 @@ async def test_token_authentication(service: ImageService) -> None:
     assert {entry["scope"] for entry in seen} == {"repository:a/b:pull"}
 
 
+async def test_an_identity_token_is_exchanged_and_goes_to_the_token_server_alone(service: ImageService) -> None:
+    posted: list[dict[str, str]] = []
+
+    async def hook(request: web.Request) -> web.StreamResponse | None:
+        if request.path == "/token":
+            assert request.method == "POST"
+            posted.append({name: str(value) for name, value in (await request.post()).items()})
+            return web.json_response({"access_token": "t1"})
+        if request.headers.get("Authorization") == "Bearer t1":
+            return None
+        return web.Response(status=401, headers={"WWW-Authenticate": f'Bearer realm="http://{request.host}/token",service="s"'})
+
+    async with serving(hook=hook) as registry:
+        image = await service.pull(f"{registry.address}/a/b:1", RegistryAuth(identity_token="long-lived"))
+    assert image.repo_tags
+    assert posted[0] == {
+        "grant_type": "refresh_token",
+        "client_id": "polong",
+        "refresh_token": "long-lived",
+        "service": "s",
+        "scope": "repository:a/b:pull",
+    }
+    assert not any("long-lived" in str(headers) for _, headers in registry.seen)
+
+
+async def test_a_mirror_that_dies_after_the_manifest_is_passed_by(root: Path, tmp_path: Path) -> None:
+    async def hook(request: web.Request) -> web.StreamResponse | None:
+        if "/blobs/" in request.path and request.transport is not None:
+            request.transport.abort()
+        return None
+
+    async with serving(hook=hook) as mirror, serving() as registry:
+        directory = tmp_path / "hosts" / registry.address
+        directory.mkdir(parents=True)
+        (directory / "hosts.toml").write_text(f'server = "http://{registry.address}"\n[host."http://{mirror.address}"]\n')
+        service = ImageService(root, hosts=Hosts(tmp_path / "hosts"), architecture="amd64", timeouts=Timeouts(connect=2, read=2))
+        await service.start()
+        assert await service.pull(f"{registry.address}/a/b:1")
+        assert {path.split("/")[-2] for path, _ in registry.seen} == {"blobs"}
+        await service.aclose()
+
+
 @pytest.mark.parametrize("realm", ["http://169.254.169.254/token", "file:///etc/shadow", "http://example.com/token", "ftp://x"])
 async def test_credentials_go_to_no_strange_realm(service: ImageService, realm: str) -> None:
     async with serving(hook=challenged(realm, [], {})) as registry:
