@@ -19,7 +19,8 @@ _STEPS = {
     "runtime": ("create", "run", "start", "kill", "delete"),
     "supervisor": ("create", "forget"),
     "network": ("create_namespace", "attach", "detach", "delete_namespace"),
-    "images": ("mount_rootfs", "release_rootfs"),
+    "images": ("mount_rootfs", "mount_volume", "release_rootfs"),
+    "kernel": ("make_user_namespace", "mount_mapped"),
     "records": ("save", "delete"),
 }
 
@@ -69,12 +70,13 @@ async def live(conftest: Any, directory: Path, fatal: int, name: str) -> int:
         (node.handler.supervisor, _STEPS["supervisor"]),
         (node.network, _STEPS["network"]),
         (node.images, _STEPS["images"]),
+        (engine.kernel, _STEPS["kernel"]),
         (engine.sandbox_records, _STEPS["records"]),
         (engine.container_records, _STEPS["records"]),
     ):
         steps.watch(owner, names)
-    sandbox = await node.run(name, network=v1.POD)
-    one, _ = await node.started(sandbox, "sleep", "1000"), await node.started(sandbox, "sleep", "1000")
+    sandbox, mounts = await begun(conftest, node, name)
+    one, _ = await node.started(sandbox, "sleep", "1000", mounts=mounts), await node.started(sandbox, "sleep", "1000")
     await node.stop(one, 5)
     await node.service.remove_container(v1.RemoveContainerRequest(container_id=one))
     await node.service.stop_pod_sandbox(v1.StopPodSandboxRequest(pod_sandbox_id=sandbox))
@@ -82,6 +84,23 @@ async def live(conftest: Any, directory: Path, fatal: int, name: str) -> int:
     await node.service.aclose()
     await node.images.aclose()
     return steps.count
+
+
+async def begun(conftest: Any, node: Any, name: str) -> tuple[str, list[Any]]:
+    """A sandbox, and the mounts of its first container. One of that name has users of its own, and volumes that the runtime makes."""
+    v1 = conftest.v1
+    if name != "crash-users":
+        return await node.run(name, network=v1.POD), []
+    own = [v1.IDMapping(host_id=400_000, container_id=0, length=65_536)]
+    config = v1.LinuxPodSandboxConfig()
+    config.security_context.namespace_options.userns_options.CopyFrom(v1.UserNamespace(mode=v1.POD, uids=own, gids=own))
+    volume = Path.cwd() / "volume"
+    volume.mkdir(exist_ok=True)
+    mounts = [
+        v1.Mount(container_path="/image", readonly=True, image=v1.ImageSpec(image=conftest.IMAGE)),
+        v1.Mount(container_path="/mapped", host_path=str(volume), uidMappings=own, gidMappings=own),
+    ]
+    return await node.run(name, network=v1.POD, linux=config), mounts
 
 
 def main() -> None:

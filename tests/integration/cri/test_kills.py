@@ -17,6 +17,8 @@ pytestmark = pytest.mark.root
 
 # Spread over the whole life; all of them were run one by one when this was written.
 _FATAL = (1, 4, 7, 10, 14, 19, 23, 28, 34, 40, 45)
+# The same life with users of the Pod's own, a volume filled by an image and one with mapped owners.
+_FATAL_USERS = (4, 5, 7, 13, 17, 19, 21, 24, 38, 48)
 
 
 @pytest.fixture
@@ -34,12 +36,15 @@ def life(node: Any):
         child.stdin.close()
 
 
-async def test_killed_at_any_step_it_leaves_nothing_that_is_not_found_again(node: Any, life: Any) -> None:
+@pytest.mark.parametrize(("name", "steps"), [("crash", _FATAL), ("crash-users", _FATAL_USERS)], ids=["plain", "users"])
+async def test_killed_at_any_step_it_leaves_nothing_that_is_not_found_again(
+    node: Any, life: Any, name: str, steps: tuple[int, ...]
+) -> None:
     bystander = await node.started(await node.run("bystander"), "sleep", "1000")
     pid = node.pid(bystander)
-    for fatal in _FATAL:
+    for fatal in steps:
         await node.service.aclose()
-        life.stdin.write(f"{fatal} crash\n")
+        life.stdin.write(f"{fatal} {name}\n")
         life.stdin.flush()
         assert await asyncio.to_thread(life.stdout.readline) == "killed\n", fatal
         node.service = node._build()
@@ -48,10 +53,10 @@ async def test_killed_at_any_step_it_leaves_nothing_that_is_not_found_again(node
         assert node.pid(bystander) == pid
         assert proc.alive(pid)
         # The same request again, by a caller that never heard of an answer; then everything goes.
-        crashed = [each.id for each in node.engine.table.sandboxes.values() if each.config.metadata.name == "crash"]
+        crashed = [each.id for each in node.engine.table.sandboxes.values() if each.config.metadata.name == name]
         for sandbox in crashed:
             await node.service.remove_pod_sandbox(v1.RemovePodSandboxRequest(pod_sandbox_id=sandbox))
-        again = await node.run("crash", network=v1.POD)
+        again = await node.run(name, network=v1.POD)
         await node.service.remove_pod_sandbox(v1.RemovePodSandboxRequest(pod_sandbox_id=again))
         keep = {bystander, node.engine.table.containers[bystander].record.sandbox_id}
         await node.until(lambda keep=keep: not [each for each in node.census() if not any(word in each for word in keep)])
