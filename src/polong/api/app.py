@@ -14,6 +14,7 @@ from polong import __version__
 from polong.api import (
     administration,
     auth,
+    backups,
     discovery,
     inspection,
     metrics,
@@ -80,7 +81,7 @@ _VERBS: Mapping[str, Callable[[Call], Awaitable[Response]]] = {
     "watch": watch,
 }
 _FORMS = {"list": negotiate.LIST_FORMS, "watch": negotiate.WATCH_FORMS, "deletecollection": negotiate.LIST_FORMS}
-_OWN = frozenset({"pods", processes.HOST, *administration.RESOURCES})
+_OWN = frozenset({"pods", processes.HOST, *administration.RESOURCES, *backups.RESOURCES})
 _READS = frozenset({"get", "list", "watch"})
 # A GET that runs commands, or reads what lies in a container, is no read.
 _ALWAYS_CREATE = podstreams.STREAMS | {"files"}
@@ -143,7 +144,12 @@ class Service:
 
     def streams_body(self, method: str, path: str) -> bool:
         """Whether this request's body is to be handed over as a stream, unbounded."""
-        return administration.streams_body(method, path) or inspection.streams_body(method, path) or podproxy.streams_body(path)
+        return (
+            administration.streams_body(method, path)
+            or backups.streams_body(method, path)
+            or inspection.streams_body(method, path)
+            or podproxy.streams_body(path)
+        )
 
     async def handle(self, request: Request) -> Response:
         """The answer; PolongError (see objects/status.py) where there is none."""
@@ -279,6 +285,8 @@ class Service:
             return await inspection.handle(request, target, query, self.inspector, lambda: self._pod(target))
         if target.resource in administration.RESOURCES and not target.name and not target.namespace:
             return await administration.handle(request, target.resource, request.query, self.images)
+        if target.resource in backups.RESOURCES and not target.name and not target.namespace:
+            return await backups.handle(request, target.resource, query, self._store.storage, self._node_name)
         raise status.no_such_path()
 
     async def _measurements(self) -> Response:

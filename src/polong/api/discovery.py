@@ -49,7 +49,7 @@ class Row:
         return {"group": group, "version": version, "kind": kind}
 
 
-# Polong's own group: processes of a Pod, and the image store of the node.
+# Polong's own group: processes of a Pod, the image store of the node, copies of its state.
 _OWN = (
     Row("hostprocesses", "hostprocess", False, (*POLONG, "HostProcess"), ("get",)),
     Row("imageexports", "imageexport", False, (*POLONG, "ImageExport"), ("get",)),
@@ -62,6 +62,8 @@ _OWN = (
     Row("pods/processes", "", True, (*POLONG, "ProcessList"), ("get", "watch")),
     Row("pods/restart", "", True, (*POLONG, "Restart"), ("create",)),
     Row("pods/signal", "", True, (*POLONG, "Signal"), ("create",)),
+    Row("statebackups", "statebackup", False, (*POLONG, "StateBackup"), ("list",)),
+    Row("staterestores", "staterestore", False, (*POLONG, "StateRestore"), ("create",)),
 )
 
 _METRICS = (

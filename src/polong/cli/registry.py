@@ -13,6 +13,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "check": "Examine the machine: what is there, what is missing, what it means, how to mend it.",
         "kubeconfig": "Print the node's kubeconfig, or merge it into your own.",
         "images": "List, pull, import, export and remove images.",
+        "backup": "Write all objects of the node into a file.",
+        "restore": "Make the node's objects what a backup says.",
         "serve": "Run the node in the foreground (for systemd).",
         "cri": "Serve the container runtime alone: CRI v1 over gRPC, for crictl or a kubelet.",
     },
@@ -57,7 +59,7 @@ def names() -> list[str]:
 
 def load(name: str) -> click.Command | None:
     """The subcommand, imported now; None where there is none of that name."""
-    return _node(name) or _reading(name) or _processes(name) or _work(name) or _reach(name)
+    return _node(name) or _state(name) or _reading(name) or _processes(name) or _work(name) or _reach(name)
 
 
 def _node(name: str) -> click.Command | None:
@@ -94,6 +96,20 @@ def _node(name: str) -> click.Command | None:
             from polong.cli import cri
 
             return cri.cri
+        case _:
+            return None
+
+
+def _state(name: str) -> click.Command | None:
+    match name:
+        case "backup":
+            from polong.cli import backup
+
+            return backup.backup
+        case "restore":
+            from polong.cli import restore
+
+            return restore.restore
         case _:
             return None
 
