@@ -109,7 +109,6 @@ def container(**fields: Any) -> dict[str, Any]:
         ),
         ({"dnsPolicy": "None"}, "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None"),
         # Not there yet: refused by name, never ignored.
-        (container(resources={"limits": {"ephemeral-storage": "1Gi"}}), "resources.limits[ephemeral-storage]: Forbidden"),
         ({"nodeName": "elsewhere"}, "spec.nodeName: Invalid value"),
     ],
 )
