@@ -75,6 +75,19 @@ class Command(click.Command):
         return super().parse_args(ctx, _normalise(self.get_params(ctx), args))
 
 
+class Group(click.Group):
+    """Subcommands, with kubectl's flag grammar before them; `ns`, `cm` and other short names find them too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _normalise(self.get_params(ctx), args))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, _SHORT.get(cmd_name, cmd_name))
+
+
+_SHORT = {"cm": "configmap", "ns": "namespace", "pc": "priorityclass", "resourcequota": "quota", "sa": "serviceaccount"}
+
+
 def command(name: str, *, help: str, examples: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:  # noqa: A002, ANN401
     """Declare a subcommand: one sentence of help, and examples printed as they stand."""
     text = f"{help}\n\n\b\nExamples:\n" + "\n".join("  " + line for line in examples.strip("\n").splitlines())
@@ -107,10 +120,13 @@ def api_options(function: Callable[..., Any]) -> Callable[..., Any]:
         from polong.cli.target import Target
 
         found = {name: kwargs.pop(name) for name in API_NAMES}
-        above = click.get_current_context().find_root().params
-        merged: dict[str, Any] = {
-            name: above.get(name) if value in (None, "0") and above.get(name) else value for name, value in found.items()
-        }
+        merged: dict[str, Any] = dict(found)
+        above = click.get_current_context().parent
+        while above is not None:
+            merged = {
+                name: above.params.get(name) if value in (None, "0") and above.params.get(name) else value for name, value in merged.items()
+            }
+            above = above.parent
         return function(Target(**merged), *args, **kwargs)
 
     decorated = wrapper
