@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from polong.cri.ports import ImageConfig
 from polong.cri.users import Identity
 from polong.criapi.wire import v1
-from polong.kit.errors import FailedPrecondition, Invalid, Unsupported
+from polong.kit.errors import Invalid, Unsupported
 from polong.oci.spec import capabilities
 from polong.oci.spec.model import NODE, ContainerSpec, Device, Host, Json, Mount, Namespaces, Resources, SandboxSpec, User
 from polong.oci.vet import RUNTIME_DEVICES
@@ -39,7 +39,6 @@ class ContainerInputs:
     """Everything that a container is made of. `seccomp` is the profile already chosen, None for Unconfined."""
 
     config: v1.ContainerConfig
-    sandbox: v1.PodSandboxConfig
     image: ImageConfig
     rootfs: str
     cgroup: str
@@ -56,8 +55,6 @@ def container(inputs: ContainerInputs) -> ContainerSpec:
     """Invalid or Unsupported, one line, where the configuration cannot be honoured wholly."""
     config, security = inputs.config, inputs.config.linux.security_context
     refuse_unsupported(config)
-    if security.privileged and not inputs.sandbox.linux.security_context.privileged:
-        raise FailedPrecondition("no privileged container is allowed in a sandbox that is not privileged", reason=_REASON)
     identity = inputs.identity
     return ContainerSpec(
         rootfs=inputs.rootfs,

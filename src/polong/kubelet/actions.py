@@ -12,7 +12,7 @@ from typing import Any
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock
 from polong.kit.errors import Invalid, NotFound, PolongError
-from polong.kubelet import containers, logs, restarts, services
+from polong.kubelet import containers, logs, restarts, security, services
 from polong.kubelet.config import DnsConfig, KubeletConfig
 from polong.kubelet.containers import Surroundings
 from polong.kubelet.containerstatus import NO_TARGET, Problem
@@ -182,9 +182,10 @@ class Actions:
             config = await self._configure(pod, container, seen, start, image, paths)
         except (PolongError, OSError) as error:
             return self._failed(pod, start, error, "CreateContainerConfigError")
-        # The runtime reads of the sandbox's configuration only where the logs are.
+        # The runtime reads of the sandbox's configuration only where the logs are, and whether the Pod has a privileged container by now.
         sandbox = v1.PodSandboxConfig(log_directory=str(self._config.log_dir / containers.log_directory(pod)))
         sandbox.metadata.CopyFrom(v1.PodSandboxMetadata(name=pods.name(pod), uid=pods.uid(pod), namespace=pods.namespace(pod)))
+        sandbox.linux.security_context.privileged = security.has_privileged(pod)
         request = v1.CreateContainerRequest(pod_sandbox_id=start.sandbox_id, config=config, sandbox_config=sandbox)
         try:
             answer = await self._runtime.create_container(request)

@@ -152,10 +152,15 @@ def container_security(pod: Json, container: Json, namespaces: Namespaces, profi
     return context
 
 
+def has_privileged(pod: Json) -> bool:
+    """Of any type, ephemeral ones too."""
+    return any((each.get("securityContext") or {}).get("privileged") for _, _, each in pods.all_containers(pod))
+
+
 def sandbox_security(pod: Json, namespaces: Namespaces) -> v1.LinuxSandboxSecurityContext:
     context = v1.LinuxSandboxSecurityContext(
         namespace_options=namespace_option(namespaces),
-        privileged=any((each.get("securityContext") or {}).get("privileged") for _, _, each in pods.all_containers(pod)),
+        privileged=has_privileged(pod),
         supplemental_groups=supplemental_groups(pod),
         supplemental_groups_policy=_policy(pod),
         seccomp=v1.SecurityProfile(profile_type=v1.SecurityProfile.ProfileType.RuntimeDefault),

@@ -170,8 +170,9 @@ class Node:
         security.namespace_options.CopyFrom(held.config.linux.security_context.namespace_options)
         # As our kubelet says of every container; who wants another profile says so.
         security.seccomp.profile_type = v1.SecurityProfile.RuntimeDefault
+        sandbox_config = changes.pop("sandbox_config", held.config)
         config.MergeFrom(v1.ContainerConfig(**changes))
-        request = v1.CreateContainerRequest(pod_sandbox_id=sandbox, config=config, sandbox_config=held.config)
+        request = v1.CreateContainerRequest(pod_sandbox_id=sandbox, config=config, sandbox_config=sandbox_config)
         return (await self.service.create_container(request)).container_id
 
     async def started(self, sandbox: str, *command: str, **changes: Any) -> str:

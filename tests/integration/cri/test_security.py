@@ -137,6 +137,9 @@ async def test_privileged_has_the_hosts_devices_and_needs_a_privileged_sandbox(n
     plain = await node.run()
     with pytest.raises(FailedPrecondition, match="privileged"):
         await node.create(plain, "sleep", "1000", linux=secured(privileged=True))
+    debugged = v1.PodSandboxConfig()
+    debugged.linux.security_context.privileged = True
+    await node.create(plain, "sleep", "1000", linux=secured(privileged=True), sandbox_config=debugged)
     sandbox = await node.run(linux=sandbox_of(privileged=True))
     container = await node.started(sandbox, "sleep", "1000", linux=secured(privileged=True))
     devices = set((await node.output(container, "ls", "/dev")).split())

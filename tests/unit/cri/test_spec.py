@@ -9,7 +9,7 @@ from polong.cri.ports import ImageConfig
 from polong.cri.spec import ContainerInputs, SandboxFiles
 from polong.cri.users import Identity
 from polong.criapi.wire import v1
-from polong.kit.errors import FailedPrecondition, Invalid, Unsupported
+from polong.kit.errors import Invalid, Unsupported
 from polong.oci.spec import build
 from polong.oci.spec.capabilities import DEFAULT, NAMES
 from polong.oci.spec.model import Host, Mount, Namespaces
@@ -22,7 +22,6 @@ IMAGE = ImageConfig(entrypoint=("/entry",), cmd=("a", "b"), env=("PATH=/bin", "X
 def inputs(config: v1.ContainerConfig | None = None, **changes: object) -> ContainerInputs:
     base = ContainerInputs(
         config=config or v1.ContainerConfig(),
-        sandbox=v1.PodSandboxConfig(),
         image=IMAGE,
         rootfs="/rootfs",
         cgroup="/polong/x/c",
@@ -132,12 +131,8 @@ def test_capabilities_with_and_without_prefix_and_all() -> None:
     assert spec.container(inputs(config)).capabilities == {"CAP_KILL"}
 
 
-def test_privileged_needs_a_privileged_sandbox() -> None:
-    with pytest.raises(FailedPrecondition, match="privileged"):
-        spec.container(inputs(security(privileged=True)))
-    sandbox = v1.PodSandboxConfig()
-    sandbox.linux.security_context.privileged = True
-    found = spec.container(inputs(security(privileged=True), sandbox=sandbox))
+def test_a_privileged_container_has_all_capabilities_of_the_host() -> None:
+    found = spec.container(inputs(security(privileged=True)))
     assert found.privileged
     assert found.capabilities == HOST.capabilities
 

@@ -33,6 +33,7 @@ async def create_container(engine: Engine, request: v1.CreateContainerRequest) -
     sandbox = engine.table.sandbox(request.pod_sandbox_id)
     if not request.config.metadata.name:
         raise Invalid("container config lacks metadata.name")
+    _check_privileged(sandbox, request)
     with sandbox.creation():
         image = await engine.images.get(request.config.image.image)
         if image is None:
@@ -54,6 +55,14 @@ async def create_container(engine: Engine, request: v1.CreateContainerRequest) -
         exits.watch_container(engine, container)
     notify.publish(engine, v1.CONTAINER_CREATED_EVENT, container.id, sandbox.id)
     return v1.CreateContainerResponse(container_id=container.id)
+
+
+def _check_privileged(sandbox: Sandbox, request: v1.CreateContainerRequest) -> None:
+    """The request may say what the sandbox was made without: a debugger joins a Pod that knew of no privileged container."""
+    contexts = [each.linux.security_context for each in (sandbox.config, request.sandbox_config)]
+    if request.config.linux.security_context.privileged and not any(each.privileged for each in contexts):
+        text = "no privileged container is allowed in a sandbox that is not privileged"
+        raise FailedPrecondition(text, reason=_REASON)
 
 
 def _intent(sandbox: Sandbox, config: v1.ContainerConfig, image: Image) -> ContainerRecord:
@@ -150,7 +159,6 @@ def _config(
     container_spec = spec.container(
         spec.ContainerInputs(
             config=asked,
-            sandbox=sandbox.config,
             image=image.config,
             rootfs=str(rootfs),
             cgroup=record.cgroup,
