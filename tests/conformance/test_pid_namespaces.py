@@ -132,3 +132,57 @@ def test_each_container_has_a_proc_of_its_own_with_masked_paths(cluster: Cluster
         masked = {line.split()[1] for line in mounts if line.split()[1].startswith("/proc/")}
         assert {"/proc/keys", "/proc/timer_list", "/proc/sys"} <= masked
         assert cluster.sh(shared, container, "cat /proc/timer_list | wc -c") == "0"
+
+
+@pytest.mark.behaviour("pid-api/templates")
+def test_the_same_holds_in_templates(cluster: Cluster) -> None:
+    spec = pod("x", busybox("app", "true"), shareProcessNamespace=True, hostPID=True)["spec"]
+    template: Json = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}, "template": {"metadata": {}, "spec": spec}}
+    with pytest.raises(Refused) as caught:
+        cluster.create("podtemplates", template)
+    assert caught.value.code == 422
+    (cause,) = caught.value.causes
+    assert (cause["field"], cause["message"]) == (
+        "template.spec.securityContext.shareProcessNamespace",
+        f"Invalid value: true: {MESSAGE}",
+    )
+    del spec["hostPID"]
+    cluster.create("podtemplates", template)
+
+
+@pytest.mark.behaviour("pid-api/templates")
+def test_the_restricted_standard_allows_sharing(cluster: Cluster) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace = f"{cluster.namespace}-restricted"
+    cluster.create(
+        "namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}, namespaced=False
+    )
+    context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True, "runAsUser": 1000}
+    made = pod("shares", busybox("app", "exec sleep 1000", securityContext=context), shareProcessNamespace=True)
+    made["spec"]["securityContext"] = {"seccompProfile": {"type": "RuntimeDefault"}}
+    inside = Cluster(cluster.kubeconfig, namespace)
+    try:
+        inside.run(made)
+        with pytest.raises(Refused) as caught:
+            inside.create(
+                "pods", {**made, "metadata": {"name": "host"}, "spec": {**made["spec"], "shareProcessNamespace": False, "hostPID": True}}
+            )
+        assert caught.value.code == 403
+        assert "hostPID" in caught.value.message
+    finally:
+        inside.close()
+        cluster.delete("namespaces", namespace, namespaced=False)
+
+
+@pytest.mark.behaviour("pid-kubelet/killing")
+def test_containers_are_killed_side_by_side(cluster: Cluster) -> None:
+    """Three that ignore SIGTERM take one grace period, not three."""
+    stubborn = "trap '' TERM; while :; do sleep 0.2; done"
+    names = ("a", "b", "c")
+    cluster.run(pod("stubborn", *(busybox(name, stubborn) for name in names), shareProcessNamespace=True, terminationGracePeriodSeconds=4))
+    began = time.monotonic()
+    cluster.delete("pods", "stubborn")
+    cluster.gone("pods", "stubborn")
+    assert 4 <= time.monotonic() - began < 8
+    told = [each["message"] for each in cluster.events("stubborn") if each["reason"] == "Killing"]
+    assert sorted(told) == [f"Stopping container {name}" for name in names]

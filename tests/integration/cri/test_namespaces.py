@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from polong.criapi.wire import v1
+from polong.kit.errors import NotFound, PolongError
+from polong.linux import proc
 
 pytestmark = pytest.mark.root
 HOST = os.getpid()
@@ -81,3 +83,49 @@ async def test_shared_memory_is_the_pods(node: Any) -> None:
     one, two = await node.started(sandbox, "sleep", "1000"), await node.started(sandbox, "sleep", "1000")
     await node.output(one, "sh", "-c", "echo hello > /dev/shm/x")
     assert await node.output(two, "cat", "/dev/shm/x") == "hello\n"
+
+
+@pytest.mark.behaviour("pid-cri/default-pod", "pid-cri/status-options")
+async def test_what_is_not_said_is_shared_and_the_status_says_so(node: Any) -> None:
+    config = v1.PodSandboxConfig(metadata=v1.PodSandboxMetadata(name="unsaid", uid="unsaid", namespace="default"))
+    config.linux.security_context.namespace_options.network = v1.NODE
+    sandbox = (await node.service.run_pod_sandbox(v1.RunPodSandboxRequest(config=config))).pod_sandbox_id
+    one, two = await node.started(sandbox, "sleep", "1000"), await node.started(sandbox, "sleep", "2000")
+    assert ns(node.pid(one)) == ns(node.pid(two)) == ns(node.pause(sandbox))
+    for mode in (v1.POD, v1.CONTAINER, v1.NODE):
+        status = await node.sandbox_status(await node.run(pid=mode))
+        assert (status.linux.namespaces.options.pid, status.linux.namespaces.options.network) == (mode, v1.NODE)
+
+
+@pytest.mark.behaviour("pid-cri/target-sandbox", "pid-cri/target")
+async def test_a_target_is_a_running_container_of_the_same_sandbox(node: Any) -> None:
+    with pytest.raises(PolongError):
+        await node.run(pid=v1.TARGET)
+    sandbox, other = await node.run(pid=v1.CONTAINER), await node.run(pid=v1.CONTAINER)
+    stranger, ended = await node.started(other, "sleep", "1000"), await node.started(sandbox, "true")
+    await node.over(ended)
+    wrong = {stranger: "does not belong to sandbox", ended: "is not running", sandbox: "does not exist", "f" * 64: "does not exist"}
+    for target, words in wrong.items():
+        config = v1.LinuxContainerConfig()
+        options = config.security_context.namespace_options
+        options.pid, options.network, options.target_id = v1.TARGET, v1.NODE, target
+        with pytest.raises(PolongError, match=words):
+            await node.create(sandbox, "sleep", "1000", linux=config)
+
+
+@pytest.mark.behaviour("pid-cri/stop-idempotent")
+async def test_stop_and_remove_may_be_said_twice_and_need_no_order(node: Any) -> None:
+    sandbox = await node.run(pid=v1.POD)
+    container = await node.started(sandbox, "sleep", "1000")
+    pid = node.pid(container)
+    for _ in range(2):
+        await node.service.stop_pod_sandbox(v1.StopPodSandboxRequest(pod_sandbox_id=sandbox))
+    assert not proc.alive(pid)
+    for _ in range(2):
+        await node.service.remove_pod_sandbox(v1.RemovePodSandboxRequest(pod_sandbox_id=sandbox))
+        await node.service.remove_container(v1.RemoveContainerRequest(container_id=container))
+        await node.service.stop_container(v1.StopContainerRequest(container_id=container))
+    with pytest.raises(NotFound):
+        await node.status(container)
+    with pytest.raises(NotFound):
+        await node.sandbox_status(sandbox)

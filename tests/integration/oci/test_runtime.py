@@ -1,8 +1,10 @@
 """Lifecycle and the shared process namespace, with crun and runc, on the real kernel."""
 
 import asyncio
+import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from polong.kit.errors import FailedPrecondition
 from polong.linux import namespaces, pidfd, proc
 from polong.oci import bundle
+from polong.oci.launch import BINARIES
 from polong.oci.spec.model import NODE, Namespaces, Resources
 
 pytestmark = pytest.mark.root
@@ -43,6 +46,26 @@ async def test_pause_is_pid_1_named_pause_and_ends_on_term(node):
     await node.runtime.delete(sandbox)
     assert await node.runtime.state(sandbox) is None
     assert not node.groups.exists(node.cgroup_of(sandbox))
+
+
+@pytest.mark.behaviour("pid-pause/version", "pid-pause/signals")
+def test_pause_by_itself():
+    """Its version, its warning when it is not the first process, and its end by SIGTERM or SIGINT with 0."""
+    told = subprocess.run([BINARIES / "pause", "-v"], capture_output=True, text=True, timeout=10, check=True)
+    assert re.fullmatch(r"pause \S+\n", told.stdout)
+    for number, word in ((signal.SIGTERM, "Terminated"), (signal.SIGINT, "Interrupt")):
+        with subprocess.Popen([BINARIES / "pause"], stderr=subprocess.PIPE, text=True) as pause:
+            assert "should be the first process" in pause.stderr.readline()
+            while int(proc_status(pause.pid, "SigCgt"), 16) & 1 << (number - 1) == 0:
+                assert pause.poll() is None
+            pause.send_signal(number)
+            assert pause.stderr.readline() == f"Shutting down, got signal: {word}\n"
+            assert pause.wait(10) == 0
+
+
+def proc_status(pid, name):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
 
 
 async def test_two_containers_see_each_other_through_pause(node):
