@@ -80,6 +80,18 @@ def test_one_that_fails_keeps_the_rest_from_starting(cluster: Cluster) -> None:
     cluster.gone("pods", "fail-always")
 
 
+@pytest.mark.behaviour("ordering/init-before-poststart")
+def test_they_are_done_before_any_post_start_hook(cluster: Cluster) -> None:
+    hook = {"postStart": {"exec": {"command": ["sh", "-c", "echo hook >> /story/it"]}}}
+    inits = [told("one"), told("two", "sleep 0.3")]
+    cluster.create("pods", tale("hooked", told("app", "sleep 1000", lifecycle=hook), initContainers=inits))
+    cluster.ready("hooked")
+    lines = cluster.sh("hooked", "app", "cat /story/it").split()
+    assert lines[:4] == ["one", "/one", "two", "/two"]
+    assert sorted(lines[4:]) == ["app", "hook"]
+    cluster.delete("pods", "hooked", grace=1)
+
+
 @pytest.mark.behaviour("ordering/no-init-rerun")
 def test_they_do_not_run_again_when_a_container_restarts(cluster: Cluster) -> None:
     script = "test -e /story/twice && sleep 1000; touch /story/twice; exit 1"

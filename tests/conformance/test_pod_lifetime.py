@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import kubernetes.watch
@@ -145,3 +146,18 @@ def test_a_shorter_second_delete_is_a_second_term_and_no_third(cluster: Cluster,
     assert entry(ended, "app")["state"]["terminated"]["exitCode"] == 0
     with pytest.raises(Refused):
         cluster.pod("twice")
+
+
+@pytest.mark.behaviour("pid-kubelet/killing")
+def test_all_containers_are_asked_to_stop_at_once(cluster: Cluster) -> None:
+    slow = "trap 'sleep 2; exit 0' TERM; while :; do sleep 0.1; done"
+    cluster.run(pod("killed", *(busybox(each, slow) for each in "abcd"), terminationGracePeriodSeconds=30))
+    begun = time.monotonic()
+    cluster.delete("pods", "killed")
+    cluster.gone("pods", "killed")
+    assert time.monotonic() - begun < 7, "one after the other they would take eight seconds"
+
+    def killing() -> list[str]:
+        return sorted(each["message"] for each in cluster.events("killed") if each["reason"] == "Killing")
+
+    eventually(lambda: killing() == [f"Stopping container {each}" for each in "abcd"], "each is told of", 20)
