@@ -129,3 +129,21 @@ def test_another_image_starts_with_no_back_off(cluster: Cluster) -> None:
         after = cluster.until(name, lambda of: entry(of, "app")["restartCount"] == 1 and entry(of, "app")["ready"], "runs the new image")
         assert entry(after, "app")["lastState"]["terminated"]["exitCode"] == 0
         cluster.delete("pods", name, grace=1)
+
+
+@pytest.mark.slow
+@pytest.mark.behaviour("pods/backoff-cap")
+def test_the_back_off_grows_to_five_minutes(cluster: Cluster) -> None:
+    """Ten seconds, doubled each time, need 310 s to get there; that it stays is the planner's, whose clock tests can move."""
+    cluster.create("pods", pod("capped", busybox("app", "exit 1")))
+    told: list[str] = []
+
+    def capped(of: Json) -> bool:
+        text = str(entry(of, "app")["state"].get("waiting", {}).get("message", "")).partition(" restarting")[0]
+        if text.startswith("back-off") and text not in told:
+            told.append(text)
+        return told[-1:] == ["back-off 5m0s"]
+
+    cluster.until("capped", capped, "waits five minutes", 420)
+    assert told == [f"back-off {each}" for each in ("10s", "20s", "40s", "1m20s", "2m40s", "5m0s")]
+    cluster.delete("pods", "capped", grace=1)

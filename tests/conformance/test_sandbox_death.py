@@ -24,9 +24,12 @@ def shared(name: str, *containers: Json, **spec: Any) -> Json:
 
 @pytest.mark.behaviour("pid-kubelet/sandbox-changed", "pid-pause/term-kills-pod", "ordering/new-sandbox")
 def test_a_lost_sandbox_is_made_again_and_init_containers_run_again(cluster: Cluster) -> None:
-    inits = [shell("step", "sleep 0.2"), shell("car", "exec sleep 1000", restartPolicy="Always")]
+    sees = "tr '\\0' ' ' < /proc/1/cmdline > /story/step; sleep 0.2"
+    inits = [shell("step", sees), shell("car", "exec sleep 1000", restartPolicy="Always")]
     before = cluster.run(shared("always", shell("a", "exec sleep 1000"), shell("b", "exec sleep 1000"), initContainers=inits))
     assert cluster.sh("always", "a", "cat /story/it").split()[:2] == ["step", "car"]
+    assert cluster.sh("always", "a", "cat /story/step").startswith("/pause"), "init containers are in the Pod's namespace"
+    assert cluster.sh("always", "a", "readlink /proc/self/ns/pid") == cluster.sh("always", "car", "readlink /proc/self/ns/pid")
     cluster.exec("always", "a", "kill", "-TERM", "1")
     again = cluster.until(
         "always",

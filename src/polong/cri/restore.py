@@ -86,6 +86,8 @@ async def _container(engine: Engine, record: ContainerRecord) -> None:
 
 async def _adopt(engine: Engine, container: Container) -> None:
     record = container.record
+    if record.refused:
+        return
     container.main = engine.kernel.open_process(record.pid, record.pid_start)
     container.conmon = engine.kernel.open_process(record.conmon_pid, record.conmon_start) if record.conmon_pid else None
     if container.main is None:

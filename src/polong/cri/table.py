@@ -67,7 +67,7 @@ class Container:
         self.conmon: Process | None = None
         self.changing = asyncio.Lock()
         self.over = asyncio.Event()
-        self.start_error = ""
+        self.start_error = record.refused
         self.execs: dict[int, list[str]] = {}
         if record.finished_at:
             self.over.set()

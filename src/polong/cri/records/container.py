@@ -12,7 +12,8 @@ UNKNOWN_EXIT_CODE = 255
 class ContainerRecord(msgspec.Struct, kw_only=True):
     """`config` is CRI's ContainerConfig, serialized; times are nanoseconds since the epoch, 0 for "not yet"; `*_start` is field 22
     of /proc/<pid>/stat. `stop_signal` is a number. `own_pid_namespace`: the kernel ends everything with the main process.
-    `starting`: the runtime was told to start it, and whether it did was not yet noted."""
+    `starting`: the runtime was told to start it, and whether it did was not yet noted. `refused`: why the OCI runtime would not make its
+    process; StartContainer tells it (decision 0010)."""
 
     id: str
     sandbox_id: str
@@ -39,6 +40,7 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     conmon_pid: int = 0
     conmon_start: int = 0
     starting: bool = False
+    refused: str = ""
 
 
 def state(record: ContainerRecord) -> v1.ContainerState.ValueType:

@@ -119,7 +119,7 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
             raise
         # What the OCI runtime refuses is told by StartContainer, and kept as an exited container, as with runtimes that make the process
         # only then: who reads the status finds how often and why it failed.
-        container.start_error = error.message
+        record.refused = container.start_error = error.message
         return
     container.main = engine.kernel.open_process(supervised.pid)
     container.conmon = engine.kernel.open_process(supervised.conmon_pid)
