@@ -121,7 +121,7 @@ class Service:
         quotas = ResourceQuota(self._registry)
         pods = Pods(node_name)
         scheduler = Scheduler(self._store, pods, self._clock, pods.own_node())
-        self._admission = plugins.chain(self._authorizer, pods, quotas, scheduler)
+        self._admission = plugins.chain(self._authorizer, pods, quotas, scheduler, lambda: self.images)
         self.controllers = Controllers(self._store, self._registry, self._clock, quotas, scheduler, root_ca)
         self._discovery = discovery.Discovery(self._registry)
         self._openapi = OpenApi(self._registry, version()["gitVersion"])

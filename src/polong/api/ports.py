@@ -113,6 +113,10 @@ class Images(Protocol):
         """`{id, repoTags, repoDigests, size, created}` each; size in bytes, created RFC 3339."""
         ...
 
+    async def command(self, reference: str) -> tuple[Sequence[str], Sequence[str]] | None:
+        """Entrypoint and Cmd of an image that is here; None where it is not."""
+        ...
+
     def pull(self, reference: str, *, username: str = "", password: str = "") -> AsyncIterator[Json]:
         """Progress: `{status, layer?, current?, total?}`, bytes; the last has status "done" and `image`."""
         ...

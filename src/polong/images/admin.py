@@ -29,6 +29,10 @@ class ImageAdmin:
     async def list(self) -> Sequence[Json]:
         return [_described(entry) for entry in sorted(self._store.catalog, key=lambda entry: (entry.tags, entry.id))]
 
+    async def command(self, reference: str) -> tuple[Sequence[str], Sequence[str]] | None:
+        image = await self._service.get(reference)
+        return None if image is None else (image.config.entrypoint, image.config.cmd)
+
     async def pull(self, reference: str, *, username: str = "", password: str = "") -> AsyncIterator[Json]:
         auth = RegistryAuth(username=username, password=password) if username else None
 

@@ -29,7 +29,7 @@ from polong.kubelet.ports import Objects, RuntimeService
 from polong.kubelet.resources import Machine
 from polong.kubelet.volumes import Instance, Volumes, removal, termination
 from polong.objects import pod as pods
-from polong.objects import podreferences
+from polong.objects import podreferences, sharing
 
 Json = dict[str, Any]
 
@@ -194,6 +194,9 @@ class Actions:
         except PolongError as error:
             return self._failed(pod, start, error, "CreateContainerError")
         self._recorder.pod(pod, "Created", f"Created container: {start.name}", container=start.name)
+        if not start.attempt and sharing.shared(pod):
+            for sentence in sharing.pid_1(sharing.effective_command(container, image.command)):
+                self._recorder.pod(pod, "WantsPID1", sentence, warning=True, container=start.name)
         return answer.container_id
 
     async def _configure(
@@ -295,6 +298,11 @@ class Actions:
         fallback = spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
         if not text and fallback and container.exit_code != 0 and container.reason != "StartError":
             text = logs.tail_text(self._config.log_dir, self.log_path(pod, container), _TAIL_LINES, _TAIL_BYTES)
+        if not text and container.exit_code != 0 and sharing.shared(pod):
+            said = logs.tail_text(self._config.log_dir, self.log_path(pod, container), _TAIL_LINES, _TAIL_BYTES)
+            text = sharing.pid_1_said(said)
+            if text:
+                self._recorder.pod(pod, "WantsPID1", text, warning=True, container=container.name)
         return text
 
     @staticmethod

@@ -6,6 +6,7 @@ Source: kubelet images/image_manager.go.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from polong.kubelet.events import Recorder
 from polong.kubelet.identity import go_duration
 from polong.kubelet.ports import ImageService
 from polong.kubelet.security import ImageUser
+from polong.objects.sharing import Command
 
 Json = dict[str, Any]
 
@@ -37,10 +39,11 @@ _SHOWN_REASONS = ("InvalidImageName", "RegistryUnavailable", "SignatureValidatio
 
 @dataclass(frozen=True)
 class LocalImage:
-    """`volumes`: references of the images that a container mounts, by volume."""
+    """`volumes`: references of the images that a container mounts, by volume. `command`: ENTRYPOINT and CMD, where the runtime tells."""
 
     ref: str
     user: ImageUser
+    command: Command = ((), ())
     volumes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -114,7 +117,7 @@ class Images:
 
     async def _local(self, pod: Json, name: str, image: str) -> LocalImage | None:
         try:
-            answer = await self._service.image_status(v1.ImageStatusRequest(image=v1.ImageSpec(image=image)))
+            answer = await self._service.image_status(v1.ImageStatusRequest(image=v1.ImageSpec(image=image), verbose=True))
         except Invalid as error:
             text = f'Failed to apply default image tag "{image}": {error}'
             self._recorder.pod(pod, "InspectFailed", text, warning=True, container=name)
@@ -127,7 +130,7 @@ class Images:
         if not found.id:
             return None
         uid = found.uid.value if found.HasField("uid") else None
-        return LocalImage(found.id, ImageUser(uid, found.username))
+        return LocalImage(found.id, ImageUser(uid, found.username), _command(answer.info.get("info", "")))
 
     def _refuse_in_backoff(self, pod: Json, name: str, image: str) -> None:
         failure = self._failures.get(image)
@@ -175,6 +178,15 @@ class Images:
             return
         entry = backoff.step(failure.entry if failure else None, now, now)
         self._failures[image] = _Failure(entry, now, message)
+
+
+def _command(info: str) -> Command:
+    """From the verbose info of CRI: imageSpec, as crictl inspecti shows it."""
+    try:
+        config = json.loads(info)["imageSpec"]["config"]
+        return [str(each) for each in config.get("Entrypoint") or ()], [str(each) for each in config.get("Cmd") or ()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return (), ()
 
 
 def registry(image: str) -> str:

@@ -6,7 +6,7 @@ Values of variables are never looked at, and never part of an answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from polong.objects import pod as pods
 from polong.objects.access import ENVIRON, Process, decide, started
 
 Json = dict[str, Any]
+Command = tuple[Sequence[str], Sequence[str]]
+"""ENTRYPOINT and CMD of an image."""
 
 DEFAULT_CAPABILITIES = frozenset(
     [
@@ -117,6 +119,7 @@ def exposures(pod: Json) -> list[Exposure]:
 
 _NEEDS = "it insists on being PID 1, which is /pause in a shared process namespace: it will end at once"
 _INITS = {
+    "runit": "runit " + _NEEDS.removeprefix("it "),
     "systemd": _NEEDS,
     "s6": "s6-overlay " + _NEEDS.removeprefix("it "),
     "reaper": "it will not be PID 1 and reaps no orphans: /pause does that here, so that it can be left out",
@@ -135,6 +138,8 @@ def pid_1(command: Sequence[str]) -> list[str]:
     base = path.rpartition("/")[2]
     if base == "systemd" or path in ("/sbin/init", "/usr/sbin/init"):
         found.append(f"{path}: {_INITS['systemd']}")
+    elif path in ("/sbin/runit", "/sbin/runit-init"):
+        found.append(f"{path}: {_INITS['runit']}")
     elif path == "/init":
         found.append(f"{path}: {_INITS['s6']}")
     elif base in ("tini", "tini-static", "dumb-init", "catatonit", "docker-init"):
@@ -149,8 +154,61 @@ def pid_1(command: Sequence[str]) -> list[str]:
     return found
 
 
-def warnings(pod: Json) -> list[str]:
-    """For whoever creates it; kubectl prints them."""
+# What programs say that insist on being PID 1, and what it means; of several, the first that fits.
+_SAID = (
+    (
+        "Trying to run as user instance, but the system has not been booted with systemd",
+        "systemd runs only as PID 1, which is /pause in this Pod: set shareProcessNamespace: false, or start the service itself",
+    ),
+    (
+        "Explicit --user argument required to run as user manager",
+        "systemd runs only as PID 1, which is /pause in this Pod: set shareProcessNamespace: false, or start the service itself",
+    ),
+    (
+        "can only run as pid 1",
+        "s6-overlay's /init runs only as PID 1, which is /pause in this Pod: set shareProcessNamespace: false, or start the program itself",
+    ),
+    (
+        "must be run as PID 1",
+        "this init runs only as PID 1, which is /pause in this Pod: set shareProcessNamespace: false, or start the program itself",
+    ),
+    (
+        "must be run as process no 1",
+        "runit runs only as PID 1, which is /pause in this Pod: set shareProcessNamespace: false, or start runsvdir itself",
+    ),
+    (
+        "telinit implementation",
+        "this is an init that is not PID 1 (that is /pause in this Pod) and so takes itself for telinit: set shareProcessNamespace: false",
+    ),
+    (
+        "System has not been booted with systemd as init system",
+        "systemctl needs systemd as PID 1, which is /pause in this Pod: start the service's program itself",
+    ),
+    (
+        "Tini is not running as PID 1",
+        "tini was not PID 1, which is /pause in this Pod, and reaps nothing there (/pause does): leave it out, or give it -s",
+    ),
+)
+
+
+def pid_1_said(text: str) -> str:
+    """What the last words of a container that failed mean, where they are known; "" elsewhere."""
+    lower = text.lower()
+    return next((meaning for words, meaning in _SAID if words.lower() in lower), "")
+
+
+def effective_command(container: Json, image: Command | None) -> list[str]:
+    """What is executed: command and args of the container before the image's ENTRYPOINT and CMD (the latter only where neither the
+    container nor the former says anything else)."""
+    entrypoint, arguments = image or ((), ())
+    command, args = container.get("command") or (), container.get("args") or ()
+    if command:
+        return [str(word) for word in (*command, *args)]
+    return [str(word) for word in (*entrypoint, *(args or arguments))]
+
+
+def warnings(pod: Json, images: Mapping[str, Command] | None = None) -> list[str]:
+    """For whoever creates it; kubectl prints them. `images`: what is known of each container's image."""
     if not shared(pod):
         return []
     field = "shareProcessNamespace" if pods.shares_process_namespace(pod) else "hostPID"
@@ -160,8 +218,12 @@ def warnings(pod: Json) -> list[str]:
         for each in exposures(pod)
     ]
     for _, _, container in pods.all_containers(pod):
-        words = [str(word) for word in (*(container.get("command") or ()), *(container.get("args") or ()))]
-        found += [f"spec.containers[{container.get('name', '')}]: {sentence}" for sentence in pid_1(words)]
+        name = str(container.get("name", ""))
+        own = effective_command(container, None)
+        whole = effective_command(container, (images or {}).get(name))
+        for sentence in pid_1(whole):
+            of_image = "" if sentence in pid_1(own) else f" (entry point of image {container.get('image', '')})"
+            found.append(f"spec.containers[{name}]: {sentence}{of_image}")
     return found
 
 

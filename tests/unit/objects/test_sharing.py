@@ -100,3 +100,24 @@ def test_what_does_not(command: list[str]) -> None:
 
 def test_what_is_not_yet_valid_breaks_nothing() -> None:
     assert sharing.warnings({"spec": {"shareProcessNamespace": True, "containers": [{}, {"env": [{}]}]}}) == []
+
+
+def test_an_images_entry_point_counts_as_the_kubelet_counts_it() -> None:
+    image = (["/usr/bin/tini", "--"], ["sleep", "1"])
+    assert sharing.effective_command({}, image) == ["/usr/bin/tini", "--", "sleep", "1"]
+    assert sharing.effective_command({"args": ["x"]}, image) == ["/usr/bin/tini", "--", "x"]
+    assert sharing.effective_command({"command": ["y"]}, image) == ["y"]
+    assert sharing.effective_command({"command": ["y"], "args": ["x"]}, image) == ["y", "x"]
+
+
+def test_what_is_known_of_the_image_is_told_with_its_name() -> None:
+    pod = {"spec": {"shareProcessNamespace": True, "containers": [{"name": "a", "image": "web:1"}]}}
+    (said,) = sharing.warnings(pod, {"a": (["/usr/bin/tini"], [])})
+    assert said.endswith("(entry point of image web:1)")
+    assert sharing.warnings(pod) == []
+
+
+def test_last_words_are_explained_where_they_are_known() -> None:
+    assert sharing.pid_1_said("x\nTrying to run as user instance, but the system has not been booted with systemd.\n").startswith("systemd")
+    assert sharing.pid_1_said("s6-overlay-suexec: fatal: can only run as pid 1").startswith("s6-overlay")
+    assert sharing.pid_1_said("out of memory") == ""

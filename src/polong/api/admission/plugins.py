@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from polong.api.admission.chain import Chain, Plugin
 from polong.api.admission.defaulttolerationseconds import DefaultTolerationSeconds
 from polong.api.admission.escalation import Escalation
@@ -13,12 +15,15 @@ from polong.api.admission.reload import Reload
 from polong.api.admission.resourcequota import ResourceQuota
 from polong.api.admission.runtimeclass import RuntimeClass
 from polong.api.admission.serviceaccount import ServiceAccount
+from polong.api.admission.sharedprocesses import SharedProcesses
 from polong.api.authorization.authorizer import Authorizer
+from polong.api.ports import Images
 from polong.api.resources.kind import Kind
 
 
-def chain(authorizer: Authorizer, pods: Kind, quotas: ResourceQuota, scheduler: Plugin) -> Chain:
-    """Quotas come late: they count what all the others have made of an object. A place on a node is taken last of all."""
+def chain(authorizer: Authorizer, pods: Kind, quotas: ResourceQuota, scheduler: Plugin, images: Callable[[], Images | None]) -> Chain:
+    """Quotas come late: they count what all the others have made of an object. A place on a node is taken last of all.
+    `images` gives the image store, once there is one."""
     return Chain(
         (
             NamespaceLifecycle(),
@@ -29,6 +34,7 @@ def chain(authorizer: Authorizer, pods: Kind, quotas: ResourceQuota, scheduler: 
             RuntimeClass(),
             PodSecurity(pods),
             Reload(),
+            SharedProcesses(images),
             Escalation(authorizer),
             quotas,
             scheduler,
