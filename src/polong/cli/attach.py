@@ -29,10 +29,11 @@ polong attach nginx
 @flag("-q", "--quiet", help="Only the container's own output.")
 @api_options
 def attach(target: Target, pod: str, container: str | None, stdin: bool, tty: bool, quiet: bool) -> int:
-    return target.run(lambda api: _attach(api, (pod, container, quiet), (stdin, tty)))
+    return target.run(lambda api: session(api, (pod, container, quiet), (stdin, tty)))
 
 
-async def _attach(api: Api, which: tuple[str, str | None, bool], modes: tuple[bool, bool]) -> int:
+async def session(api: Api, which: tuple[str, str | None, bool], modes: tuple[bool, bool]) -> int:
+    """`which`: Pod, container, whether to be quiet; `modes`: pass input, on a terminal."""
     name, wanted, quiet = which
     found = await pods.find(api, name)
     phase = (found.get("status") or {}).get("phase")

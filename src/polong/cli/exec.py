@@ -17,7 +17,7 @@ polong exec -it nginx -c shell -- sh
 """
 
 
-class _Exec(Command):
+class Dashed(Command):
     """Keeps apart what stands before and after `--`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -27,7 +27,7 @@ class _Exec(Command):
 
 @click.command(
     "exec",
-    cls=_Exec,
+    cls=Dashed,
     help="Run a command in a container.\n\n\b\nExamples:\n" + "\n".join("  " + line for line in _EXAMPLES.strip().splitlines()),
     short_help="Run a command in a container.",
     context_settings={"help_option_names": ["-h", "--help"]},

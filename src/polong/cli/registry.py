@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "whose": "Say whose a process of the host is: pod, container, role, cgroup.",
         "signal": "Send a signal to a container's main process, or to others of a Pod; say who received it.",
         "restart": "Restart one container of a Pod in place; its siblings run on.",
+        "debug": "Run a container beside another one, in its process namespace, and check that it sees it.",
     },
     "Reach": {
         "access": "Explain what containers of a Pod may do to each other's processes, and which rule decides.",
@@ -170,6 +171,10 @@ def _processes(name: str) -> click.Command | None:
             from polong.cli import signal
 
             return signal.signal
+        case "debug":
+            from polong.cli import debug
+
+            return debug.debug
         case "restart":
             from polong.cli import restart
 

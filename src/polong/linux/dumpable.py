@@ -26,21 +26,34 @@ class _Set(ctypes.Structure):
 def is_dumpable(pid: int, root: Path = proc.PROC) -> bool | None:
     """None where it cannot be told: the process may trace others, so that only those who may trace anything could look.
 
-    The files of one that is not dumpable belong to root. For root's own processes that says nothing: there a thread without CAP_SYS_PTRACE
-    looks, whom the kernel refuses for that one reason. ProcessLookupError where there is no such process.
+    The files of one that is not dumpable belong to root of its user namespace. For root's own processes that says nothing: there a thread
+    without CAP_SYS_PTRACE looks, whom the kernel refuses for that one reason. ProcessLookupError where there is no such process.
     """
     status = proc.status(pid, root)
+    top = tuple(_top(pid, name, root) for name in ("uid_map", "gid_map"))
     try:
         owner = (root / str(pid) / "environ").stat()
     except FileNotFoundError:
         raise ProcessLookupError(f"no process {pid}") from None
-    if (owner.st_uid, owner.st_gid) == (status.uids[1], status.gids[1]) != (0, 0):
+    if (owner.st_uid, owner.st_gid) == (status.uids[1], status.gids[1]) != top:
         return True
-    if (status.uids[1], status.gids[1]) != (0, 0):
+    if (status.uids[1], status.gids[1]) != top:
         return False
+    if top != (0, 0):
+        # Root of another user namespace: only from inside of that could a look be refused for this one reason.
+        return None
     if status.cap_permitted >> _SYS_PTRACE & 1 or {*status.uids, *status.gids} != {0}:
         return None
     return _seen_without_ptrace(root / str(pid) / "root")
+
+
+def _top(pid: int, name: str, root: Path) -> int:
+    """The id, as this namespace counts, that is 0 in that of the process."""
+    try:
+        lines = (root / str(pid) / name).read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(words[1]) for words in map(str.split, lines) if words[:1] == ["0"] and len(words) == 3), 0)
 
 
 def _seen_without_ptrace(link: Path) -> bool | None:

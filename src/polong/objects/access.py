@@ -19,8 +19,9 @@ class Process:
     """What the kernel judges by. Four ids each: real, effective, saved, file system. Capabilities are names without CAP_.
 
     `pid_namespaces`: its own first, then those around it. `holds_all_namespaces`: it is in the initial user namespace, whose
-    capabilities hold in every other. `hidepid` is of the caller's own /proc. `refused_calls`: what its seccomp filter does not let
-    through, of kill and ptrace. `lsm`: the label under which it is confined, "" for none.
+    capabilities hold in every other. `namespace_root`: the uid, as the node counts, that is 0 in its user namespace. `hidepid` is of the
+    caller's own /proc. `refused_calls`: what its seccomp filter does not let through, of kill and ptrace. `lsm`: the label under which
+    it is confined, "" for none.
     """
 
     uids: Ids
@@ -33,6 +34,7 @@ class Process:
     user_namespace: str = "node"
     holds_all_namespaces: bool = True
     dumpable: bool = True
+    namespace_root: int = 0
     hidepid: int = 0
     refused_calls: frozenset[str] = frozenset()
     lsm: str = ""
@@ -123,7 +125,7 @@ def _signal(caller: Process, target: Process) -> Verdict:
 
 def _file_owner(caller: Process, target: Process) -> Verdict:
     """/proc/PID/environ is mode 0400: before the ptrace check comes that of any file."""
-    owner = target.uids[1] if target.dumpable else 0
+    owner = target.uids[1] if target.dumpable else target.namespace_root
     whose = f"uid {owner}" + ("" if target.dumpable else " (the target is not dumpable)")
     if caller.uids[3] == owner:
         return Verdict(True, "uid", f"the file belongs to {whose}, as it does itself")

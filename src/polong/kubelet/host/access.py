@@ -36,13 +36,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Subject:
-    """A process as a caller or a target. `pid` is its number inside its own namespace, `started` in ticks."""
+    """A process as a caller or a target. `pid` is its number inside its own namespace, `started` in ticks; `known`: whether
+    it is dumpable could be told."""
 
     container: str
     pid: int
     command: tuple[str, ...]
     process: Process
     started: int = 0
+    known: bool = True
 
 
 def refused_calls(config: Json) -> frozenset[str]:
@@ -93,13 +95,15 @@ class AccessReader:
                     pid_namespaces=tuple(dict.fromkeys(each for each in (self._namespace(pid, "pid"), around, self._own("pid")) if each)),
                     user_namespace=self._namespace(pid, "user"),
                     holds_all_namespaces=self._namespace(pid, "user") == self._own("user"),
-                    dumpable=self.dumpable(pid, self.root) is not False,
+                    dumpable=(dumpable := self.dumpable(pid, self.root)) is not False,
+                    namespace_root=self._namespace_root(pid),
                     hidepid=self._hidepid(pid),
                     refused_calls=member.refused_calls,
                     lsm=self._label(pid),
                     pid=pid,
                 ),
                 started.start_time,
+                dumpable is not None,
             )
             return found if proc.start_time(pid, self.root) == started.start_time else None
         except (ProcessLookupError, KeyError, ValueError, IndexError, OSError):
@@ -125,6 +129,12 @@ class AccessReader:
 
     def _namespace(self, pid: int, kind: str) -> str:
         return str((self.root / str(pid) / "ns" / kind).stat().st_ino)
+
+    def _namespace_root(self, pid: int) -> int:
+        try:
+            return int((self.root / str(pid) / "uid_map").read_text("ascii").split()[1])
+        except (OSError, ValueError, IndexError):
+            return 0
 
     def _own(self, kind: str) -> str:
         """The node's."""
@@ -180,8 +190,18 @@ def pod_access(pod: Json, asked: Sequence[Trial], kernel: Kernel) -> Json:
         "metadata": {key: pod["metadata"][key] for key in ("name", "namespace", "uid") if key in pod["metadata"]},
         "yamaPtraceScope": kernel.yama,
         "items": [item(caller, each, kernel) for _, caller, seen in asked for each in seen],
-        "notes": [_confined(caller) for _, caller, _ in asked if caller.process.lsm],
+        "notes": [*(_confined(caller) for _, caller, _ in asked if caller.process.lsm), *_unknown(asked)],
     }
+
+
+def _unknown(asked: Sequence[Trial]) -> list[str]:
+    """Root of a user namespace is told like any root, dumpable or not: only a trial from inside tells them apart."""
+    found = {each.process.pid: each for _, _, seen in asked for each in seen if not each.known and not each.process.holds_all_namespaces}
+    return [
+        f"container {each.container}, PID {each.pid}: from outside of its user namespace it cannot be told whether it is dumpable;"
+        " it is taken for dumpable (--verify tries it)"
+        for each in found.values()
+    ]
 
 
 def _confined(caller: Subject) -> str:

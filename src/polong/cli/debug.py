@@ -1,0 +1,178 @@
+"""`debug POD -c CONTAINER`: a container beside another one, in its process namespace, and the proof that it really sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from typing import Any
+
+import click
+
+from polong.cli import attach, pods, processes
+from polong.cli.api import Api
+from polong.cli.debug_container import Wish, container
+from polong.cli.durations import Duration
+from polong.cli.errors import Failure
+from polong.cli.escape import cell
+from polong.cli.exec import Dashed
+from polong.cli.flags import api_options, flag
+from polong.cli.target import Target
+from polong.client.transport import Call
+from polong.kit.errors import NotFound
+from polong.objects.gvk import PODS
+
+Json = dict[str, Any]
+
+_EXAMPLES = """
+polong debug -it shop -c nginx
+polong debug shop -c nginx --cap SYS_PTRACE --volumes -- ls -l /proc/1/root
+polong debug shop --stop
+"""
+_LOOK = 0.1
+_HOPELESS = frozenset({"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"})
+_PREFIX = "debugger-"
+
+
+@click.command(
+    "debug",
+    cls=Dashed,
+    help="Run a container beside another one, in its process namespace, and check that it sees it.\n\n\b\nExamples:\n"
+    + "\n".join("  " + line for line in _EXAMPLES.strip().splitlines()),
+    short_help="Run a container beside another one, in its process namespace, and check that it sees it.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("pod")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG...]]")
+@click.option("-c", "--container", "goal", metavar="NAME", help="The container to debug (default: the first).")
+@click.option("--image", default="busybox:1.28", metavar="NAME", help="Image of the debugger.")
+@click.option(
+    "--cap", "caps", multiple=True, metavar="NAME", help="A capability, such as SYS_PTRACE; then as root, unless --user says else."
+)
+@click.option("--user", type=click.IntRange(0), metavar="UID", help="User of the debugger (default: the image's, or the Pod's).")
+@flag("--volumes", help="With the volumes of the container, at the same paths.")
+@flag("--env", help="With the environment of the container.")
+@flag("-i", "--stdin", help="Pass standard input.")
+@flag("-t", "--tty", help="Standard input is a terminal.")
+@flag("--stop", help="End the debuggers that still run in the Pod.")
+@click.option("--timeout", type=Duration(), default="60s", metavar="TIME", help="How long it may take to start.")
+@api_options
+def debug(target: Target, pod: str, words: tuple[str, ...], goal: str | None, stop: bool, timeout: float, **flags: Any) -> int:  # noqa: ANN401
+    if words and not click.get_current_context().meta["polong.dashed"]:
+        raise Failure("the command stands behind --: debug POD -- COMMAND")
+    if stop:
+        return target.run(lambda api: _stop(api, pod))
+    if flags["tty"] and not flags["stdin"]:
+        raise Failure("-t needs -i: a terminal without input is none")
+    wish = Wish(
+        f"{_PREFIX}{secrets.token_hex(3)}",
+        flags["image"],
+        words,
+        tuple(flags["caps"]),
+        flags["user"],
+        flags["volumes"],
+        flags["env"],
+        (flags["stdin"], flags["tty"]),
+    )
+    return target.run(lambda api: _debug(api, pod, goal, wish, timeout))
+
+
+async def _debug(api: Api, name: str, goal: str | None, wish: Wish, timeout: float) -> int:
+    pod = await pods.find(api, name)
+    name, goal = pod["metadata"]["name"], pods.choose(pod, goal)
+    phase = (pod.get("status") or {}).get("phase")
+    if phase in {"Succeeded", "Failed"}:
+        raise Failure(f"pod {cell(name)} is over ({phase}): there is no process to look at")
+    made, warnings = container(pod, goal, wish)
+    for text in warnings:
+        click.echo(f"Warning: {cell(text)}", err=True)
+    path = PODS.path(api.namespace, name)
+    await api.patch(f"{path}/ephemeralcontainers", {"spec": {"ephemeralContainers": [made]}})
+    try:
+        async with asyncio.timeout(timeout):
+            state = await _started(api, path, wish.name)
+    except TimeoutError:
+        raise Failure(f"{wish.name} has not started within {timeout:g} s: see polong describe pod {cell(name)}") from None
+    if "running" in state:
+        click.echo(await _sight(api, name, wish.name, goal), err=True)
+    if wish.stdin[0] and "running" in state:
+        which = (name, wish.name, True)
+        await attach.session(api, which, wish.stdin)
+    else:
+        await _follow(api, path, wish.name)
+    return await _ended(api, path, wish.name)
+
+
+async def _state(api: Api, path: str, name: str) -> Json:
+    for each in ((await api.get(path)).get("status") or {}).get("ephemeralContainerStatuses") or ():
+        if each["name"] == name:
+            return dict(each.get("state") or {})
+    return {}
+
+
+async def _started(api: Api, path: str, name: str) -> Json:
+    """Its state once it runs or has run. Failure where it never will."""
+    while True:
+        state = await _state(api, path, name)
+        waiting = state.get("waiting") or {}
+        if waiting.get("reason") in _HOPELESS:
+            raise Failure(f"{name} cannot start: {waiting['reason']}: {waiting.get('message', '')}")
+        if "terminated" in state and state["terminated"].get("reason") in ("StartError", "ContainerCannotRun"):
+            raise Failure(f"{name} cannot start: {state['terminated'].get('message', '')}")
+        if "running" in state or "terminated" in state:
+            return state
+        await asyncio.sleep(_LOOK)
+
+
+async def _sight(api: Api, pod: str, name: str, goal: str) -> str:
+    """Whether the debugger is in the PID namespace of its target, by what the kernel says of both."""
+    listing = await api.get(processes.path_of(api.namespace, pod, "processes"))
+    mains = {item["container"]: item for item in listing.get("items") or () if item["role"] == "main"}
+    own, other = mains.get(name), mains.get(goal)
+    if own is None:
+        return f"{name} has ended already: whether it saw container {goal} cannot be told"
+    if other is None:
+        return f"Warning: container {goal} does not run: {name} has nothing to see"
+    if own["pidNamespace"] != other["pidNamespace"]:
+        return f"Warning: {name} does NOT see the processes of container {goal}: it is in another PID namespace"
+    words = cell(" ".join(other["command"])[:60] or other["name"])
+    number = other["pids"][-1] if other.get("pids") else other["pid"]
+    return f"{name} sees container {goal}: its main process is PID {number} ({words}), its files are in /proc/{number}/root"
+
+
+async def _follow(api: Api, path: str, name: str) -> None:
+    query = [("container", name), ("follow", "true")]
+    async for chunk in api.chunks(Call("GET", f"{path}/log", query, {"accept": "*/*"})):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+
+async def _ended(api: Api, path: str, name: str) -> int:
+    """The exit code; 0 for one that runs on (somebody has detached)."""
+    for _ in range(20):
+        state = await _state(api, path, name)
+        if "terminated" in state:
+            return int(state["terminated"].get("exitCode", 0))
+        await asyncio.sleep(_LOOK)
+    click.echo(f"{name} runs on: polong attach -it POD -c {name}, or polong debug POD --stop", err=True)
+    return 0
+
+
+async def _stop(api: Api, name: str) -> int:
+    """Kubernetes removes no ephemeral container from a Pod; what can be done is to end those that run."""
+    pod = await pods.find(api, name)
+    name = pod["metadata"]["name"]
+    ended = 0
+    for each in (pod.get("status") or {}).get("ephemeralContainerStatuses") or ():
+        if "running" not in (each.get("state") or {}):
+            continue
+        body = {"kind": "Signal", "apiVersion": "polong.dev/v1alpha1", "signal": "KILL", "container": each["name"], "all": True}
+        try:
+            await api.post(processes.path_of(api.namespace, name, "signal"), body)
+        except NotFound:
+            continue
+        click.echo(f"{cell(each['name'])} ended")
+        ended += 1
+    if not ended:
+        click.echo(f"no debugger runs in pod {cell(name)}", err=True)
+    return 0
