@@ -11,6 +11,7 @@ from tests.e2e.cluster import busybox, pod
 Json = dict[str, Any]
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("exit/expected-status", "pid-kubelet/finished")
 def test_fail_succeed_run_under_each_policy(cluster: Cluster) -> None:
     script = """

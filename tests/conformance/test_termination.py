@@ -37,6 +37,7 @@ def test_the_last_words_of_a_container(cluster: Cluster) -> None:
     assert {name: message(cluster, name) for name in cases} == {name: expected for name, (_, _, expected) in cases.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("exit/image-pull")
 def test_an_image_that_cannot_be_had(cluster: Cluster) -> None:
     for name, image in (("nowhere", "127.0.0.1:9/none:1"), ("refused", "Not_A_Name")):
