@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.unit.kubelet.conftest import Bench
 from tests.unit.kubelet.doubles import UID, container, pod
 
@@ -75,3 +77,20 @@ async def test_when_the_pod_goes_nothing_of_it_is_watched(bench: Bench) -> None:
     await bench.until(lambda: bench.api.deleted)
     await bench.until(lambda: not bench.api.followed())
     assert not volume(bench).exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+async def test_a_token_is_renewed_in_its_file(bench: Bench) -> None:
+    source = {"serviceAccountToken": {"path": "token", "expirationSeconds": 1_000}}
+    bench.api.token_life = 1_000
+    bench.api.create(pod(container(), volumes=[{"name": "v", "projected": {"sources": [source]}}]))
+    await bench.until(lambda: bench.runtime.live())
+    token = bench.config.root_dir / "pods" / UID / "volumes" / "kubernetes.io~projected" / "v" / "token"
+    assert token.read_text() == "default-1"
+    await bench.clock.advance(790)
+    await bench.quiet()
+    assert token.read_text() == "default-1"
+    await bench.clock.advance(30)
+    await bench.until(lambda: token.read_text() == "default-2")
+    bench.api.delete(UID, grace=1)
+    await bench.until(lambda: bench.api.deleted)

@@ -81,6 +81,8 @@ class Volumes:
         self._writing = threading.Lock()
         # Setting up, refreshing and removing the volumes of one Pod exclude each other.
         self._locks: dict[str, asyncio.Lock] = {}
+        # Volumes that were given to the Pod's group, by Pod.
+        self._grouped: set[tuple[str, str]] = set()
         # Which object each file came from, by Pod and volume: of a file that is gone nothing else tells.
         self._origins: dict[tuple[str, str], Mapping[str, Reference | None]] = {}
 
@@ -118,7 +120,11 @@ class Volumes:
         policy = (pods.spec(pod).get("securityContext") or {}).get("fsGroupChangePolicy") or "Always"
         try:
             claim = await self._feeds.objects.get(pods.namespace(pod), Reference(podreferences.CLAIM, name))
-            return await asyncio.to_thread(self.claims.set_up, name, claim, _group(pod), policy)
+            # Once a Pod: it may be long work, and what containers made of the owners since then stays.
+            group = _group(pod) if (pods.uid(pod), volume["name"]) not in self._grouped else None
+            path = await asyncio.to_thread(self.claims.set_up, name, claim, group, policy)
+            self._grouped.add((pods.uid(pod), volume["name"]))
+            return path
         except (PolongError, OSError) as error:
             raise _failed(volume, error) from error
 
@@ -187,13 +193,12 @@ class Volumes:
         async with self._lock(uid):
             for volume in _fed(pod):
                 place = self._place(uid, volume)
-                if not atomic.is_written(place):
-                    continue
-                try:
-                    material = await self._material(pod, volume)
-                    changed |= await asyncio.to_thread(self._write, place, volume, material)
-                except (PolongError, OSError) as error:
-                    problems.append(str(_failed(volume, error)))
+                if atomic.is_written(place):
+                    try:
+                        material = await self._material(pod, volume)
+                        changed |= await asyncio.to_thread(self._write, place, volume, material)
+                    except (PolongError, OSError) as error:
+                        problems.append(str(_failed(volume, error)))
                 for request in payload.token_requests(pod, volume):
                     left = self._feeds.tokens.due(uid, request)
                     due = left if due is None else min(due, left)
@@ -273,6 +278,7 @@ class Volumes:
             self._feeds.tokens.forget(uid)
             for key in [each for each in self._origins if each[0] == uid]:
                 del self._origins[key]
+            self._grouped = {each for each in self._grouped if each[0] != uid}
             await asyncio.to_thread(removal.remove, self.directory(uid))
         self._locks.pop(uid, None)
 
