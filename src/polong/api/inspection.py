@@ -43,9 +43,10 @@ async def handle(
             found, body = await inspector.files(await pod(), query.get("container", ""), options)
             return Response(200, found) if body is None else Response(200, headers=_BYTES, chunks=body)
         case "files", "POST":
-            _known(query, {"container", "path", "mode"})
+            _known(query, {"container", "path", "mode", "expected"})
             path, mode = podfiles.path_of(query), podfiles.mode_of(query)
-            written = await inspector.write_file(await pod(), query.get("container", ""), path, mode, _stream(request))
+            expected = query.get("expected", "")
+            written = await inspector.write_file(await pod(), query.get("container", ""), path, mode, _stream(request), expected)
             return Response(201, written)
     raise status.method_not_allowed()
 

@@ -34,6 +34,7 @@ _FILE: Json = {
     "gid": _NUMBER,
     "sizeBytes": _NUMBER,
     "modified": {**_NUMBER, "description": "Seconds since 1970."},
+    "version": {**_TEXT, "description": "Changes whenever the file does; `expected` of a write refuses to replace another one."},
     "target": {**_TEXT, "description": "Of a link, as it is written."},
 }
 
@@ -75,4 +76,4 @@ FILES_QUERY = (
     *((name, "integer") for name in ("offset", "limit", "tail")),
     ("follow", "boolean"),
 )
-WRITE_QUERY = tuple((name, "string") for name in ("container", "path", "mode"))
+WRITE_QUERY = tuple((name, "string") for name in ("container", "path", "mode", "expected"))

@@ -83,8 +83,9 @@ class Inspector(Protocol):
         FailedPrecondition, DeadlineExceeded."""
         ...
 
-    async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes]) -> Json:
-        """The `PodFile` that was put in place, whole, or nothing was changed. Errors as above."""
+    async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes], expected: str = "") -> Json:
+        """The `PodFile` that was put in place, whole, or nothing was changed: Conflict where the file is not of the version `expected`.
+        Errors as above."""
         ...
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from polong.cli import files_copy, output, pods
+from polong.cli import files_copy, files_edit, output, pods
 from polong.cli.api import Api
 from polong.cli.errors import Failure
 from polong.cli.escape import cell
@@ -33,16 +33,17 @@ _EXAMPLES = """
 polong files nginx ls /etc/nginx
 polong files nginx -c nginx cat /etc/nginx/nginx.conf
 polong files nginx tail -f /var/log/nginx/access.log
+polong files nginx edit /etc/nginx/nginx.conf
 polong files nginx cp :/etc/nginx ./nginx-configuration
 polong files nginx cp ./nginx.conf :/etc/nginx/nginx.conf
 """
 
-_HELP = "List, print, follow and copy files of a container; needs no shell and no tar in its image."
+_HELP = "List, print, follow, copy and edit files of a container; needs no shell and no tar in its image."
 
 
 @command("files", help=_HELP, examples=_EXAMPLES)
 @click.argument("pod")
-@click.argument("operation", type=click.Choice(["ls", "cat", "tail", "cp"]), metavar="ls|cat|tail|cp")
+@click.argument("operation", type=click.Choice(["ls", "cat", "tail", "cp", "edit"]), metavar="ls|cat|tail|cp|edit")
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @click.option("-c", "--container", metavar="NAME", help="Container (default: the first).")
 @click.option("-l", "--lines", type=click.IntRange(0, 1_000_000), default=10, metavar="N", help="Of tail: the last N lines.")
@@ -75,6 +76,10 @@ async def _files(files: Files, name: str, container: str | None, what: tuple[str
     if operation == "cp":
         await _copy(files, *words)
         return
+    if operation == "edit":
+        for word in words:
+            await files_edit.edit(files, word)
+        return
     for place, word in enumerate(words):
         if operation == "ls":
             found = await files.get("list", word)
@@ -106,8 +111,8 @@ class Files:
     def read(self, path: str, more: list[tuple[str, str]] | None = None) -> AsyncIterator[bytes]:
         return self._api.chunks(Call("GET", self._path, [*self._query("read", path), *(more or [])], {"accept": "*/*"}))
 
-    async def write(self, path: str, mode: int, pieces: AsyncIterator[bytes]) -> None:
-        query = [*self._query("", path)[:2], ("mode", f"{mode:04o}")]
+    async def write(self, path: str, mode: int, pieces: AsyncIterator[bytes], expected: str = "") -> None:
+        query = [*self._query("", path)[:2], ("mode", f"{mode:04o}"), *([("expected", expected)] if expected else [])]
         call = Call("POST", self._path, query, body=pieces, content_type="application/octet-stream")
         async with await self._api.raw(call) as answer:
             await answer.json()

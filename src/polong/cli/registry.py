@@ -45,7 +45,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Reach": {
         "access": "Explain what containers of a Pod may do to each other's processes, and which rule decides.",
         "audit": "List which containers can read whose secrets and files, in Pods that share processes.",
-        "files": "List, print, follow and copy files of a container; needs no shell and no tar in its image.",
+        "files": "List, print, follow, copy and edit files of a container; needs no shell and no tar in its image.",
     },
     "Other": {
         "completion": "Print the completion script of a shell.",

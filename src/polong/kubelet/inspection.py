@@ -82,10 +82,10 @@ class Inspection:
         found, body = await files.look(group, options)
         return _file(pod, group, found), body
 
-    async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes]) -> Json:
+    async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes], expected: str = "") -> Json:
         """Put a file in place; its `PodFile`. Nothing has changed where this fails."""
         group = await self._group(pod, container)
-        return _file(pod, group, await files.write(group, path, mode, data))
+        return _file(pod, group, await files.write(group, path, mode, data, expected=expected))
 
     async def _group(self, pod: Json, container: str) -> Group:
         members = {each.group.container: each.group for each in await self._members(pod) if each.group.container}

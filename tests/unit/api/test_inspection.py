@@ -39,7 +39,7 @@ class FakeInspector:
 
         return {"kind": "PodFile"}, body() if options.op == "read" else None
 
-    async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes]) -> Json:
+    async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes], expected: str = "") -> Json:
         self.calls.append(("write", pods.name(pod), container, path, mode, b"".join([chunk async for chunk in data])))
         return {"kind": "PodFile"}
 

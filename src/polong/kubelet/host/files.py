@@ -181,10 +181,13 @@ async def look(group: Group, options: FileOptions, holding: Hold = hold) -> tupl
     return found, worker.body(follow=options.follow)
 
 
-async def write(group: Group, path: str, mode: int, data: AsyncIterator[bytes], holding: Hold = hold) -> Json:
-    """Put a file in place, whole or not at all; a new one belongs to the user of the container's main process."""
+async def write(group: Group, path: str, mode: int, data: AsyncIterator[bytes], holding: Hold = hold, *, expected: str = "") -> Json:
+    """Put a file in place, whole or not at all; a new one belongs to the user of the container's main process. Conflict where it is
+    not of the `expected` version any more."""
     with holding(group) as place:
-        worker = _start(place, {"op": "write", "path": path, "mode": mode, "uid": place.uid, "gid": place.gid}, feeds=True)
+        worker = _start(
+            place, {"op": "write", "path": path, "mode": mode, "uid": place.uid, "gid": place.gid, "expected": expected}, feeds=True
+        )
     try:
         await worker.feed(data)
         return await worker.header(_STALLED)

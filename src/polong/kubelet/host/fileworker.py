@@ -17,7 +17,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from polong.kit.errors import FailedPrecondition, Invalid, NotFound, PolongError, TooLarge
+from polong.kit.errors import Conflict, FailedPrecondition, Invalid, NotFound, PolongError, TooLarge
 from polong.linux import filesystems, paths
 from polong.linux.fds import Fd
 
@@ -74,6 +74,7 @@ def _described(name: str, found: os.stat_result) -> Json:
         "gid": found.st_gid,
         "sizeBytes": found.st_size,
         "modified": int(found.st_mtime),
+        "version": f"{found.st_ino}.{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_size}",
     }
 
 
@@ -191,11 +192,9 @@ def _write(root: paths.Root, task: Json) -> Json:
         if filesystems.magic(parent.fileno()) in filesystems.KERNEL:
             raise Invalid(f"{path} is on a file system of the kernel's: nothing is written there")
         owner, mode = (task["uid"], task["gid"]), task["mode"]
-        try:
-            old = os.stat(name, dir_fd=parent.fileno(), follow_symlinks=False)
-        except FileNotFoundError:
-            pass
-        else:
+        old = _there(parent, name)
+        _unchanged(old, path, task.get("expected", ""))
+        if old is not None:
             if not stat.S_ISREG(old.st_mode):
                 raise Invalid(f"{path} is a {_TYPES.get(stat.S_IFMT(old.st_mode), 'special file')}, not a regular file")
             owner, mode = (old.st_uid, old.st_gid), stat.S_IMODE(old.st_mode) & 0o777
@@ -206,12 +205,37 @@ def _write(root: paths.Root, task: Json) -> Json:
                 _fill(fd, path, task["most"])
                 os.fchown(fd.fileno(), *owner)
                 os.fchmod(fd.fileno(), mode)
+                if old is not None:
+                    _take_attributes(fd, parent, name)
+                _unchanged(_there(parent, name), path, task.get("expected", ""))
                 os.replace(temporary, name, src_dir_fd=parent.fileno(), dst_dir_fd=parent.fileno())
                 return _described(path, os.fstat(fd.fileno()))
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=parent.fileno())
             raise
+
+
+def _there(parent: Fd, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=parent.fileno(), follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _unchanged(found: os.stat_result | None, path: str, expected: str) -> None:
+    """Refuses to replace what is no longer the version that the writer has read."""
+    if expected and (found is None or _described(path, found)["version"] != expected):
+        raise Conflict(f"{path} was changed by somebody else since it was read: nothing was written")
+
+
+def _take_attributes(fd: Fd, parent: Fd, name: str) -> None:
+    """Extended attributes of the file that is replaced; those that its file system does not let us set stay behind."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with suppress(OSError), Fd(os.open(name, flags, dir_fd=parent.fileno())) as old:
+        for each in os.listxattr(old.fileno()):
+            with suppress(OSError):
+                os.setxattr(fd.fileno(), each, os.getxattr(old.fileno(), each))
 
 
 def _fill(fd: Fd, path: str, most: int) -> None:
