@@ -45,8 +45,9 @@ slow: setup ## the tests that make test leaves out because they must wait
 	@$(PY) -m tools.images --quiet
 	$(PY) -m pytest -m slow
 
-reference: setup ## write docs/cli.md from the commands' own help
+reference: setup ## write docs/cli.md from the commands' own help, the tables of docs/api.md from the registry of kinds
 	@$(PY) -m tools.reference
+	@$(PY) -m tools.served
 
 clean: ## remove what was built (not the virtual environment)
 	rm -rf build dist src/polong/oci/bin src/polong/objects/schema.json

@@ -62,6 +62,17 @@ def test_make_targets_are_documented() -> None:
     assert targets == explained
 
 
+def test_the_tables_of_the_api_are_those_of_its_registry() -> None:
+    from tools.served import PAGE, render
+
+    def rows(page: str) -> list[str]:
+        # The last column names tests, of which there may be more every day.
+        return [line.rpartition(" | ")[0] for line in page.splitlines() if line.startswith("|")]
+
+    page = PAGE.read_text()
+    assert rows(page) == rows(render(page)), "docs/api.md is old: make reference"
+
+
 def test_the_reference_of_commands_is_what_help_says() -> None:
     from tools.reference import render
 
