@@ -10,6 +10,7 @@ from pathlib import Path
 
 from polong.cri.events import Events
 from polong.cri.kernel import Kernel
+from polong.cri.plugins import Plugins
 from polong.cri.ports import ImageStore, Json, Network, OciRuntime, Supervisor
 from polong.cri.records.container import ContainerRecord
 from polong.cri.records.disk import RecordDir
@@ -37,6 +38,7 @@ class Settings:
 
     `state_dir` survives a reboot (records), `run_dir` need not (bundles, sandboxes' files). `cgroup_parent` is the node's, absolute
     below the mount of each hierarchy; sandboxes that name no parent get one there. `pause` is the binary of PID 1.
+    `nri_socket` is where plugins connect, None for none.
     `mapped_roots` is a directory that users of Pods with a user namespace can walk through, None where there are no such Pods.
     `seccomp_default` is the distribution's profile, from which RuntimeDefault is made; None where the host has none.
     """
@@ -49,6 +51,7 @@ class Settings:
     seccomp_default: Json | None
     version: str = "0"
     mapped_roots: Path | None = None
+    nri_socket: Path | None = None
 
     def sandbox_dir(self, sandbox_id: str) -> Path:
         return self.run_dir / "sandboxes" / sandbox_id
@@ -78,6 +81,10 @@ class Engine:
     rates: Rates = field(default_factory=Rates)
     layers: Layers = field(default_factory=Layers)
     tasks: Tasks = field(default_factory=lambda: Tasks("cri"))
+    plugins: Plugins = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plugins = Plugins(self.table, self.container_config, self.settings.version)
 
     def handler(self, name: str) -> Handler:
         """By the name of a runtime handler, "" being the default; NotFound names the known ones."""
@@ -107,6 +114,10 @@ class Engine:
         self.kernel.remove_cgroup(posixpath.join(record.cgroup_parent, record.id))
         if posixpath.basename(record.cgroup_parent) == record.id:
             self.kernel.remove_cgroup(record.cgroup_parent)
+
+    def container_config(self, container_id: str) -> Json | None:
+        """config.json of a container, None where it cannot be read."""
+        return self.runtime_config(self.settings.container_dir(container_id))
 
     def runtime_config(self, bundle_dir: Path) -> Json | None:
         """config.json of a bundle of ours, None where it cannot be read."""

@@ -89,6 +89,8 @@ async def settle(engine: Engine, container: Container) -> None:
     code = await _exit_code(engine, container)
     if not container.over.is_set():
         _end(engine, container, code)
+        # No step between: whoever waited for the end and now removes it comes after this in the order of the plugins.
+        await engine.plugins.container_stopped(container)
 
 
 def never_began(engine: Engine, container: Container) -> None:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
-import socket
-import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,14 +20,12 @@ from grpclib.server import Server, Stream
 from polong.criapi.ports import ImageService, RuntimeService
 from polong.criapi.wire import v1
 from polong.kit import errors
-from polong.kit.errors import FailedPrecondition, Invalid, PolongError
+from polong.kit.errors import PolongError
+from polong.linux import unixsocket
 
 _log = logging.getLogger(__name__)
 
 _SERVICES = ("runtime.v1.RuntimeService", "runtime.v1.ImageService")
-# sockaddr_un's path, less the closing NUL.
-_LONGEST_PATH = 107
-_MODE = 0o600
 
 _CODES: tuple[tuple[type[PolongError], Status], ...] = (
     (errors.BadRequest, Status.INVALID_ARGUMENT),
@@ -76,7 +71,7 @@ class GrpcServer:
 
     async def start(self, path: Path) -> None:
         """FailedPrecondition where somebody listens there already, Invalid where no socket can be at that path."""
-        listener = listen(path)
+        listener = unixsocket.bind(path)
         self._path = path
         await self._server.start(sock=listener)
 
@@ -183,35 +178,3 @@ def to_grpc(error: Exception, what: str) -> GRPCError:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-
-
-def listen(path: Path) -> socket.socket:
-    """A socket at `path`, mode 0600 before anybody can connect. What a dead server left there is replaced, a live one's is not."""
-    if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise Invalid(f"cannot listen on {path}: the path of a socket has at most {_LONGEST_PATH} bytes")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _clear(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(str(path))
-        path.chmod(_MODE)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise Invalid(f"cannot listen on {path}: {error.strerror}") from error
-    return listener
-
-
-def _clear(path: Path) -> None:
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FailedPrecondition(f"cannot listen on {path}: there is something that is no socket")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            path.unlink(missing_ok=True)
-            return
-    raise FailedPrecondition(f"cannot listen on {path}: another server does already")

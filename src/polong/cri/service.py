@@ -103,6 +103,8 @@ class CriService:
             _log.error("the Pod network is not ready: %s", error)
         await self._know_runtimes()
         await restore.restore(engine)
+        if engine.settings.nri_socket is not None:
+            await engine.plugins.start(engine.settings.nri_socket)
         _ = engine.tasks.start(engine.sandbox_records.keep_flushing(_FLUSH_PAUSE), "flush of sandbox records")
         _ = engine.tasks.start(engine.container_records.keep_flushing(_FLUSH_PAUSE), "flush of container records")
 
@@ -125,6 +127,7 @@ class CriService:
         """Idempotent."""
         engine = self._engine
         engine.events.close()
+        await engine.plugins.aclose()
         await engine.tasks.aclose()
         engine.close_processes()
         for records in (engine.sandbox_records, engine.container_records):

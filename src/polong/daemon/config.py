@@ -35,6 +35,7 @@ class RuntimeConfig:
     pod_cidr: str
     runtime: str = "crun"
     registries: Path = _REGISTRIES
+    nri_socket: Path | None = None
     run_parent: Path = _RUN
 
     @property

@@ -58,6 +58,7 @@ class RuntimeParts:
             seccomp_default=_seccomp(),
             version=polong.__version__,
             mapped_roots=config.mapped_roots,
+            nri_socket=config.nri_socket,
         )
         self.cri = CriService(
             settings,

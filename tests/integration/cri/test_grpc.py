@@ -19,11 +19,11 @@ from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from polong.cri import grpcserver
 from polong.cri.grpcserver import GrpcServer
 from polong.cri.streamserver import StreamServer
 from polong.criapi.wire import v1
 from polong.kit.errors import FailedPrecondition, Invalid
+from polong.linux import unixsocket
 from polong.remotecommand import spdy
 
 pytestmark = pytest.mark.root
@@ -125,15 +125,15 @@ async def test_the_socket_is_roots_alone_and_one_servers(remote: Remote, tmp_pat
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o600
     with pytest.raises(FailedPrecondition, match="another server"):
-        grpcserver.listen(remote.path)
+        unixsocket.bind(remote.path)
     with pytest.raises(Invalid, match="at most 107 bytes"):
-        grpcserver.listen(tmp_path / ("x" * 120))
+        unixsocket.bind(tmp_path / ("x" * 120))
     (tmp_path / "file").touch()
     with pytest.raises(FailedPrecondition, match="no socket"):
-        grpcserver.listen(tmp_path / "file")
+        unixsocket.bind(tmp_path / "file")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead"))
-    grpcserver.listen(tmp_path / "dead").close()
+    unixsocket.bind(tmp_path / "dead").close()
 
 
 async def test_events(remote: Remote) -> None:

@@ -49,11 +49,13 @@ async def create_container(engine: Engine, request: v1.CreateContainerRequest) -
             engine.save_container(container)
         except BaseException:
             await _abandon(engine, container, undo)
+            await engine.plugins.made_or_not(sandbox, container)
             raise
     engine.table.containers[container.id] = container
     if not container.start_error:
         exits.watch_container(engine, container)
     notify.publish(engine, v1.CONTAINER_CREATED_EVENT, container.id, sandbox.id)
+    await engine.plugins.made_or_not(sandbox, container)
     return v1.CreateContainerResponse(container_id=container.id)
 
 
@@ -101,6 +103,7 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
     undo.note("volumes", lambda: asyncio.to_thread(volumes.release, engine, container.id))
     asked = await volumes.prepare(engine, sandbox, container)
     config = await asyncio.to_thread(_config, engine, sandbox, container, asked, (image, rootfs, wanted))
+    await engine.plugins.create(sandbox, container, config)
     bundle.write(directory, config)
     undo.note("processes", lambda: _ended(engine, container))
     if record.log_path:

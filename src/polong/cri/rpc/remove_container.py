@@ -25,6 +25,7 @@ async def remove(engine: Engine, container: Container) -> None:
     async with container.changing:
         if engine.table.containers.get(container.id) is not container:
             return
+        await engine.plugins.remove_container(container)
         record, handler = container.record, engine.handler(container.record.handler)
         await every([engine.images.release_rootfs(container.id), handler.runtime.delete(container.id, force=True)])
         handler.supervisor.forget(container.id)

@@ -27,6 +27,7 @@ async def _forget(engine: Engine, sandbox: Sandbox) -> None:
     async with sandbox.changing:
         if engine.table.sandboxes.get(sandbox.id) is not sandbox:
             return
+        await engine.plugins.remove_sandbox(sandbox)
         await engine.kernel.kill_cgroup(posixpath.join(sandbox.record.cgroup_parent, sandbox.id), 10.0)
         engine.remove_sandbox_cgroup(sandbox.record)
         await asyncio.to_thread(remove_tree, engine.settings.sandbox_dir(sandbox.id))

@@ -29,6 +29,7 @@ async def run_pod_sandbox(engine: Engine, request: v1.RunPodSandboxRequest) -> v
     undo = Undo(f"sandbox {sandbox.id}")
     try:
         await _make(engine, sandbox, handler, undo)
+        await engine.plugins.run_sandbox(sandbox)
         sandbox.record.created_at = engine.now()
         engine.save_sandbox(sandbox)
     except BaseException:

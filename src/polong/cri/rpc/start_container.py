@@ -13,6 +13,7 @@ async def start_container(engine: Engine, request: v1.StartContainerRequest) -> 
     container = engine.table.container(request.container_id)
     async with container.changing:
         _require_startable(engine, container)
+        await engine.plugins.start_container(container)
         record = container.record
         if container.start_error:
             exits.never_began(engine, container)
@@ -28,6 +29,7 @@ async def start_container(engine: Engine, request: v1.StartContainerRequest) -> 
         if record.starting:
             record.starting = False
             engine.save_container(container)
+    await engine.plugins.container_started(container)
     _ = engine.tasks.start(exits.check_started(engine, container), f"check of {container.id[:12]}")
     notify.publish(engine, v1.CONTAINER_STARTED_EVENT, container.id, record.sandbox_id)
     return v1.StartContainerResponse()

@@ -24,6 +24,10 @@ async def stop(engine: Engine, sandbox: Sandbox) -> None:
         await sandbox.close_to_creations()
         if sandbox.record.stopped_at:
             return
+        if engine.plugins.listening:
+            # They may count on the sandbox until they have heard.
+            await _end_containers(engine, sandbox)
+            await engine.plugins.stop_sandbox(sandbox)
         await every([_end_processes(engine, sandbox), _detach(engine, sandbox)])
         sandbox_files.unmake(engine.kernel, engine.settings.sandbox_dir(sandbox.id))
         sandbox.record.stopped_at = engine.now()
@@ -34,8 +38,12 @@ async def stop(engine: Engine, sandbox: Sandbox) -> None:
         notify.publish(engine, v1.CONTAINER_STOPPED_EVENT, sandbox.id, sandbox.id)
 
 
-async def _end_processes(engine: Engine, sandbox: Sandbox) -> None:
+async def _end_containers(engine: Engine, sandbox: Sandbox) -> None:
     await every(stopping.stop(engine, container, 0) for container in engine.table.containers_of(sandbox.id))
+
+
+async def _end_processes(engine: Engine, sandbox: Sandbox) -> None:
+    await _end_containers(engine, sandbox)
     if sandbox.pause is not None:
         sandbox.pause.signal(signal.SIGKILL)
     await engine.handler(sandbox.record.handler).runtime.delete(sandbox.id, force=True)
