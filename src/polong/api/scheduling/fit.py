@@ -6,7 +6,7 @@ Source: pkg/scheduler/framework/plugins (nodeunschedulable, tainttoleration, nod
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -36,17 +36,39 @@ class Placed:
         return cls(pod, str(pods.spec(pod).get("nodeName", "")), podresources.total(pod, "requests"), tuple(host_ports(pod)))
 
 
+@dataclass
+class Crowd:
+    """The Pods of one node, added up: a decision must not cost more on a full node."""
+
+    count: int = 0
+    used: Amounts = field(default_factory=dict)
+    ports: list[HostPort] = field(default_factory=list)
+
+    def add(self, placed: Placed) -> None:
+        self.count += 1
+        for name, amount in placed.requests.items():
+            self.used[name] = self.used.get(name, Fraction(0)) + amount
+        self.ports += placed.ports
+
+    def remove(self, placed: Placed) -> None:
+        self.count -= 1
+        for name, amount in placed.requests.items():
+            self.used[name] -= amount
+        for port in placed.ports:
+            self.ports.remove(port)
+
+
 def host_ports(pod: Json) -> Iterator[HostPort]:
-    for field, _, container in pods.all_containers(pod):
-        if field == "ephemeralContainers":
+    for part, _, container in pods.all_containers(pod):
+        if part == "ephemeralContainers":
             continue
         for port in container.get("ports") or ():
             if port.get("hostPort"):
                 yield (port.get("hostIP") or "0.0.0.0", port.get("protocol", "TCP"), int(port["hostPort"]))
 
 
-def refusals(wanted: Placed, node: Json, there: Sequence[Placed]) -> list[str]:
-    """Why the Pod cannot run on the node beside the Pods that are `there`; empty where it can. Kubernetes stops at the first kind of
+def refusals(wanted: Placed, node: Json, there: Crowd) -> list[str]:
+    """Why the Pod cannot run on the node beside those that are `there`; empty where it can. Kubernetes stops at the first kind of
     reason, except for resources, of which all that lack are said."""
     spec = pods.spec(wanted.pod)
     tolerations = spec.get("tolerations") or ()
@@ -58,8 +80,7 @@ def refusals(wanted: Placed, node: Json, there: Sequence[Placed]) -> list[str]:
             return [f"node(s) had untolerated taint {{{taint.get('key', '')}: {taint.get('value', '')}}}"]
     if not _selected(spec, node):
         return ["node(s) didn't match Pod's node affinity/selector"]
-    taken = [port for placed in there for port in placed.ports]
-    if any(_clash(port, other) for port in wanted.ports for other in taken):
+    if any(_clash(port, other) for port in wanted.ports for other in there.ports):
         return ["node(s) didn't have free ports for the requested pod ports"]
     return list(_lacking(wanted, node, there))
 
@@ -93,13 +114,12 @@ def _clash(port: HostPort, other: HostPort) -> bool:
     return port[1:] == other[1:] and (port[0] == other[0] or everywhere in (port[0], other[0]))
 
 
-def _lacking(wanted: Placed, node: Json, there: Sequence[Placed]) -> Iterator[str]:
+def _lacking(wanted: Placed, node: Json, there: Crowd) -> Iterator[str]:
     allocatable = {name: quantity.parse(amount) for name, amount in ((node.get("status") or {}).get("allocatable") or {}).items()}
     if not allocatable:  # it has not said yet what it has
         return
-    if len(there) + 1 > allocatable.get("pods", Fraction(0)):
+    if there.count + 1 > allocatable.get("pods", Fraction(0)):
         yield "Too many pods"
     for name, amount in sorted(wanted.requests.items()):
-        used = sum((placed.requests.get(name, Fraction(0)) for placed in there), Fraction(0))
-        if amount and used + amount > allocatable.get(name, Fraction(0)):
+        if amount and there.used.get(name, Fraction(0)) + amount > allocatable.get(name, Fraction(0)):
             yield f"Insufficient {name}"

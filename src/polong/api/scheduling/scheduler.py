@@ -21,7 +21,7 @@ from polong.api.resources.kind import Kind
 from polong.api.resources.namespaces import Namespaces
 from polong.api.resources.nodes import Nodes
 from polong.api.resources.persistentvolumeclaims import PersistentVolumeClaims
-from polong.api.scheduling.fit import Placed, refusals
+from polong.api.scheduling.fit import Crowd, Placed, refusals
 from polong.api.scheduling.topology import Surroundings
 from polong.kit.clock import Clock, rfc3339
 from polong.kit.errors import Conflict, NotFound
@@ -34,6 +34,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 NAME = "default-scheduler"
+_EMPTY = Crowd()
 _TOGETHER = 0.02
 """Seconds in which changes wake those who wait once."""
 
@@ -55,6 +56,7 @@ class Places:
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.claims: dict[tuple[str, str], Json] = {}
         self._placed: dict[str, Placed] = {}
+        self._crowds: dict[str, Crowd] = {}
 
     def decide(self, pod: Json) -> Decision:
         # Its own node is a place before it is registered: it will be there when the first Pod is.
@@ -65,8 +67,7 @@ class Places:
         around = Surroundings(list(self._placed.values()), nodes, lambda name: self.namespaces.get(name, {}))
         why: Counter[str] = Counter()
         for name, node in sorted(nodes.items(), key=lambda item: item[0] != self._own["metadata"]["name"]):
-            there = [placed for placed in self._placed.values() if placed.node == name]
-            found = refusals(wanted, node, there) or around.refusals(pod, node)
+            found = refusals(wanted, node, self._crowds.get(name, _EMPTY)) or around.refusals(pod, node)
             if not found:
                 return Decision(name)
             why.update(found)
@@ -94,16 +95,19 @@ class Places:
 
     def take(self, pod: Json) -> None:
         """Counts from now on, if it has a node and is not finished."""
+        self.leave(pod)
         if pods.spec(pod).get("nodeName") and not pods.is_finished(pod):
-            self._placed[pods.uid(pod)] = Placed.of(pod)
-        else:
-            self._placed.pop(pods.uid(pod), None)
+            placed = self._placed[pods.uid(pod)] = Placed.of(pod)
+            self._crowds.setdefault(placed.node, Crowd()).add(placed)
 
     def leave(self, pod: Json) -> None:
-        self._placed.pop(pods.uid(pod), None)
+        placed = self._placed.pop(pods.uid(pod), None)
+        if placed is not None:
+            self._crowds[placed.node].remove(placed)
 
     def clear(self) -> None:
         self._placed.clear()
+        self._crowds.clear()
 
 
 class Scheduler(Plugin):
