@@ -8,7 +8,8 @@ python=${PYTHON:-python3}
 
 # runtime: what a node needs; test: what the tests and the image builder need; build: a compiler, and what Debian cuts from Python
 runtime=(crun conmon containernetworking-plugins golang-github-containers-common nftables iproute2)
-test=(docker-registry skopeo runc busybox-static libc6-dev)
+# of them for debug --with: strace, gdb, jattach and a Java program to look at
+test=(docker-registry skopeo runc busybox-static libc6-dev strace gdb jattach openjdk-17-jre-headless)
 build=()
 command -v gcc >/dev/null || build+=(gcc)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || build+=(python3-venv)

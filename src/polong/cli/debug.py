@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from polong.cli import attach, pods, processes
+from polong.cli import attach, debug_session, debug_with, pods, processes
 from polong.cli.api import Api
 from polong.cli.debug_container import Wish, container
+from polong.cli.debug_recipes import RECIPES
 from polong.cli.durations import Duration
 from polong.cli.errors import Failure
 from polong.cli.escape import cell
@@ -27,25 +28,27 @@ Json = dict[str, Any]
 _EXAMPLES = """
 polong debug -it shop -c nginx
 polong debug shop -c nginx --cap SYS_PTRACE --volumes -- ls -l /proc/1/root
+polong debug shop -c app --with py-spy --seconds 10 -o profile.svg
 polong debug shop --stop
 """
+_HELP = "Run a container beside another one, in its process namespace, and check that it sees it."
+_SHOWN = "\n".join(f"  {line}" for line in _EXAMPLES.strip().splitlines())
+_TOOLS = "\n".join(f"  {name:<7} {recipe.does}" for name, recipe in RECIPES.items())
 _LOOK = 0.1
-_HOPELESS = frozenset({"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"})
 _PREFIX = "debugger-"
 
 
 @click.command(
     "debug",
     cls=Dashed,
-    help="Run a container beside another one, in its process namespace, and check that it sees it.\n\n\b\nExamples:\n"
-    + "\n".join("  " + line for line in _EXAMPLES.strip().splitlines()),
-    short_help="Run a container beside another one, in its process namespace, and check that it sees it.",
+    help=f"{_HELP}\n\n\b\nTools of --with:\n{_TOOLS}\n\n\b\nExamples:\n{_SHOWN}",
+    short_help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("pod")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG...]]")
 @click.option("-c", "--container", "goal", metavar="NAME", help="The container to debug (default: the first).")
-@click.option("--image", default="busybox:1.28", metavar="NAME", help="Image of the debugger.")
+@click.option("--image", metavar="NAME", help="Image of the debugger (default busybox:1.28; of a tool: made from this machine's).")
 @click.option(
     "--cap", "caps", multiple=True, metavar="NAME", help="A capability, such as SYS_PTRACE; then as root, unless --user says else."
 )
@@ -54,6 +57,10 @@ _PREFIX = "debugger-"
 @flag("--env", help="With the environment of the container.")
 @flag("-i", "--stdin", help="Pass standard input.")
 @flag("-t", "--tty", help="Standard input is a terminal.")
+@click.option("--with", "tool", type=click.Choice(list(RECIPES)), help="Run a tool and bring what it finds here, as a file.")
+@click.option("-o", "--output", "file", default="", metavar="FILE", help="Of --with: where to (default: named after the container).")
+@click.option("--pid", type=click.IntRange(1), metavar="N", help="Of --with: a process by its PID inside (default: the main process).")
+@click.option("--seconds", type=click.IntRange(1, 3600), default=5, metavar="N", help="Of --with: how long to watch (default 5).")
 @flag("--stop", help="End the debuggers that still run in the Pod.")
 @click.option("--timeout", type=Duration(), default="60s", metavar="TIME", help="How long it may take to start.")
 @api_options
@@ -64,9 +71,14 @@ def debug(target: Target, pod: str, words: tuple[str, ...], goal: str | None, st
         return target.run(lambda api: _stop(api, pod))
     if flags["tty"] and not flags["stdin"]:
         raise Failure("-t needs -i: a terminal without input is none")
+    for name, given in (("--output", flags["file"]), ("--pid", flags["pid"])):
+        if given and not flags["tool"]:
+            raise Failure(f"{name} is for --with alone")
+    if flags["tool"] and flags["stdin"]:
+        raise Failure("a tool of --with takes no input: leave -i and -t out")
     wish = Wish(
         f"{_PREFIX}{secrets.token_hex(3)}",
-        flags["image"],
+        flags["image"] or ("" if flags["tool"] else "busybox:1.28"),
         words,
         tuple(flags["caps"]),
         flags["user"],
@@ -74,6 +86,9 @@ def debug(target: Target, pod: str, words: tuple[str, ...], goal: str | None, st
         flags["env"],
         (flags["stdin"], flags["tty"]),
     )
+    if flags["tool"]:
+        work = debug_with.Work(flags["tool"], flags["file"], flags["pid"], flags["seconds"], timeout)
+        return target.run(lambda api: debug_with.run(api, (pod, goal), wish, work))
     return target.run(lambda api: _debug(api, pod, goal, wish, timeout))
 
 
@@ -90,54 +105,17 @@ async def _debug(api: Api, name: str, goal: str | None, wish: Wish, timeout: flo
     await api.patch(f"{path}/ephemeralcontainers", {"spec": {"ephemeralContainers": [made]}})
     try:
         async with asyncio.timeout(timeout):
-            state = await _started(api, path, wish.name)
+            state = await debug_session.started(api, path, wish.name)
     except TimeoutError:
         raise Failure(f"{wish.name} has not started within {timeout:g} s: see polong describe pod {cell(name)}") from None
     if "running" in state:
-        click.echo(await _sight(api, name, wish.name, goal), err=True)
+        click.echo(await debug_session.sight(api, name, wish.name, goal), err=True)
     if wish.stdin[0] and "running" in state:
         which = (name, wish.name, True)
         await attach.session(api, which, wish.stdin)
     else:
         await _follow(api, path, wish.name)
     return await _ended(api, path, wish.name)
-
-
-async def _state(api: Api, path: str, name: str) -> Json:
-    for each in ((await api.get(path)).get("status") or {}).get("ephemeralContainerStatuses") or ():
-        if each["name"] == name:
-            return dict(each.get("state") or {})
-    return {}
-
-
-async def _started(api: Api, path: str, name: str) -> Json:
-    """Its state once it runs or has run. Failure where it never will."""
-    while True:
-        state = await _state(api, path, name)
-        waiting = state.get("waiting") or {}
-        if waiting.get("reason") in _HOPELESS:
-            raise Failure(f"{name} cannot start: {waiting['reason']}: {waiting.get('message', '')}")
-        if "terminated" in state and state["terminated"].get("reason") in ("StartError", "ContainerCannotRun"):
-            raise Failure(f"{name} cannot start: {state['terminated'].get('message', '')}")
-        if "running" in state or "terminated" in state:
-            return state
-        await asyncio.sleep(_LOOK)
-
-
-async def _sight(api: Api, pod: str, name: str, goal: str) -> str:
-    """Whether the debugger is in the PID namespace of its target, by what the kernel says of both."""
-    listing = await api.get(processes.path_of(api.namespace, pod, "processes"))
-    mains = {item["container"]: item for item in listing.get("items") or () if item["role"] == "main"}
-    own, other = mains.get(name), mains.get(goal)
-    if own is None:
-        return f"{name} has ended already: whether it saw container {goal} cannot be told"
-    if other is None:
-        return f"Warning: container {goal} does not run: {name} has nothing to see"
-    if own["pidNamespace"] != other["pidNamespace"]:
-        return f"Warning: {name} does NOT see the processes of container {goal}: it is in another PID namespace"
-    words = cell(" ".join(other["command"])[:60] or other["name"])
-    number = other["pids"][-1] if other.get("pids") else other["pid"]
-    return f"{name} sees container {goal}: its main process is PID {number} ({words}), its files are in /proc/{number}/root"
 
 
 async def _follow(api: Api, path: str, name: str) -> None:
@@ -150,7 +128,7 @@ async def _follow(api: Api, path: str, name: str) -> None:
 async def _ended(api: Api, path: str, name: str) -> int:
     """The exit code; 0 for one that runs on (somebody has detached)."""
     for _ in range(20):
-        state = await _state(api, path, name)
+        state = await debug_session.state(api, path, name)
         if "terminated" in state:
             return int(state["terminated"].get("exitCode", 0))
         await asyncio.sleep(_LOOK)

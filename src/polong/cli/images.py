@@ -132,6 +132,21 @@ async def _import(api: Api, name: str, quiet: bool) -> None:
             os.close(descriptor)
 
 
+async def import_archive(api: Api, file: Path) -> None:
+    """Without a word."""
+    with file.open("rb") as stream:
+        call = Call("POST", f"{_GROUP}/imageimports", body=_pieces(stream.fileno()), content_type="application/x-tar")
+        async for item in api.lines(call):
+            _raise_failure(item)
+
+
+def _raise_failure(item: Json) -> None:
+    from polong.objects.status import error_of
+
+    if item.get("kind") == "Status" and item.get("status") == "Failure":
+        raise error_of(int(item.get("code") or 500), item)
+
+
 async def _pieces(descriptor: int) -> AsyncIterator[bytes]:
     while data := await asyncio.to_thread(os.read, descriptor, _CHUNK):
         yield data
@@ -139,13 +154,10 @@ async def _pieces(descriptor: int) -> AsyncIterator[bytes]:
 
 async def _follow(api: Api, call: Call, quiet: bool) -> None:
     """Show progress until the last word; a failure in the stream is raised as what it is."""
-    from polong.objects.status import error_of
-
     names: list[str] = []
     with Progress(visible=not quiet and sys.stderr.isatty()) as progress:
         async for item in api.lines(call):
-            if item.get("kind") == "Status" and item.get("status") == "Failure":
-                raise error_of(int(item.get("code") or 500), item)
+            _raise_failure(item)
             if item.get("status") == "done" and item.get("image"):
                 names += names_of(item["image"])
             else:
