@@ -6,8 +6,9 @@ Source: kubelet images/image_manager.go.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,11 @@ from polong.kubelet import backoff
 from polong.kubelet.backoff import Backoff
 from polong.kubelet.events import Recorder
 from polong.kubelet.identity import go_duration
-from polong.kubelet.ports import ImageService
+from polong.kubelet.ports import ImageService, Objects
+from polong.kubelet.pullsecrets import Credential, credentials
 from polong.kubelet.security import ImageUser
+from polong.objects import pod as pods
+from polong.objects.podreferences import SECRET, Reference
 from polong.objects.sharing import Command
 
 Json = dict[str, Any]
@@ -63,12 +67,14 @@ class _Failure:
 
 
 class Images:
-    def __init__(self, service: ImageService, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, service: ImageService, recorder: Recorder, clock: Clock, objects: Objects | None = None) -> None:
+        """Without `objects` nobody's pull secrets are known."""
         self._service = service
+        self._objects = objects
         self._recorder = recorder
         self._clock = clock
         self._tasks = Tasks("images")
-        self._pulls: dict[str, asyncio.Task[PolongError | None]] = {}
+        self._pulls: dict[tuple[str, tuple[Credential, ...]], asyncio.Task[PolongError | None]] = {}
         self._failures: dict[str, _Failure] = {}
         self._unreachable: dict[str, float] = {}
 
@@ -144,11 +150,13 @@ class Images:
     async def _pull(self, pod: Json, name: str, image: str) -> PolongError | None:
         self._recorder.pod(pod, "Pulling", f'Pulling image "{image}"', container=name)
         began = self._clock.monotonic()
-        task = self._pulls.get(image)
+        # Whoever has other credentials has a pull of his own.
+        key = (image, tuple(await self._credentials(pod, image)))
+        task = self._pulls.get(key)
         if task is None:
-            task = self._tasks.start(self._fetch(image), f"pull {image}")
-            self._pulls[image] = task
-            task.add_done_callback(lambda _: self._pulls.pop(image, None))
+            task = self._tasks.start(self._fetch(*key), f"pull {image}")
+            self._pulls[key] = task
+            task.add_done_callback(lambda _: self._pulls.pop(key, None))
         # Shielded: who leaves must not end the pull of those who stay.
         error = await asyncio.shield(task)
         if error is None:
@@ -157,18 +165,44 @@ class Images:
             self._recorder.pod(pod, "Pulled", f'Successfully pulled image "{image}" in {took}', container=name)
         return error
 
-    async def _fetch(self, image: str) -> PolongError | None:
-        """The failure is a value: a registry that says no is no failure of the task."""
-        try:
-            await self._service.pull_image(v1.PullImageRequest(image=v1.ImageSpec(image=image)))
-        except PolongError as error:
-            if error.reason == UNREACHABLE:
-                self._unreachable[registry(image)] = self._clock.monotonic() + _REMEMBERED
+    async def _credentials(self, pod: Json, image: str) -> list[Credential]:
+        """What the Pod's image pull secrets have for the image. A secret that is not there is told, and waited for by nobody."""
+        secrets, missing = [], []
+        for each in pods.spec(pod).get("imagePullSecrets") or ():
+            try:
+                found = await self._objects.get(pods.namespace(pod), Reference(SECRET, each["name"])) if self._objects else None
+            except PolongError:
+                found = None
+            if found is None:
+                missing.append(each["name"])
             else:
-                self._unreachable.pop(registry(image), None)
-            return error
+                secrets.append(found)
+        if missing:
+            listed = ", ".join(missing)
+            text = f"Unable to retrieve some image pull secrets ({listed}); attempting to pull the image may not succeed."
+            self._recorder.pod(pod, "FailedToRetrieveImagePullSecret", text, warning=True)
+        return credentials(image, secrets)
+
+    async def _fetch(self, image: str, known: Sequence[Credential]) -> PolongError | None:
+        """With each of the credentials until one will do; without any where there are none. The failure is a value: a registry that
+        says no is no failure of the task."""
+        refusal: PolongError | None = None
+        for credential in known or (None,):
+            request = v1.PullImageRequest(image=v1.ImageSpec(image=image))
+            if credential is not None:
+                request.auth.CopyFrom(v1.AuthConfig(**dataclasses.asdict(credential)))
+            try:
+                await self._service.pull_image(request)
+            except PolongError as error:
+                refusal = error
+                if error.reason == UNREACHABLE:
+                    self._unreachable[registry(image)] = self._clock.monotonic() + _REMEMBERED
+                    return error
+                continue
+            refusal = None
+            break
         self._unreachable.pop(registry(image), None)
-        return None
+        return refusal
 
     def _count_failure(self, image: str, message: str) -> None:
         """One step for each pull, however many waited for it."""
