@@ -18,7 +18,7 @@ from polong.api.service import Request
 from polong.store.memory import MemoryStorage
 
 from .conftest import ADMIN, FakeClock
-from .test_fuzz import Target
+from .test_verbs_fuzz import Target
 
 Json = dict[str, Any]
 EXAMPLES = int(os.environ.get("POLONG_FUZZ", "1"))

@@ -1,6 +1,6 @@
 """Requests that nobody means well with: whatever comes, an answer below 500, a whole Status, and the server as before.
 
-`POLONG_FUZZ=2000 pytest tests/unit/api/test_fuzz.py` looks longer.
+`POLONG_FUZZ=2000 pytest tests/unit/api/test_verbs_fuzz.py` looks longer.
 """
 
 from __future__ import annotations
