@@ -236,6 +236,25 @@ def _volumes(text: Text, volumes: list[Json] | None) -> None:
         text.line(2, f"Type:\t{title}")
         for name, key, absent in fields:
             text.line(2, f"{name}:\t{value_or((volume[kind] or {}).get(key), absent)}")
+        for source in (volume[kind] or {}).get("sources") or []:
+            _projected(text, source)
+        if kind == "downwardAPI" and (items := (volume[kind] or {}).get("items")):
+            text.line(2, "Items:")
+            for item in items:
+                from_ = (item.get("fieldRef") or {}).get("fieldPath") or (item.get("resourceFieldRef") or {}).get("resource", "")
+                text.line(3, f"{from_} -> {item.get('path', '')}")
+
+
+def _projected(text: Text, source: Json) -> None:
+    """One of a projected volume's sources."""
+    for kind, heading in (("secret", "SecretName"), ("configMap", "ConfigMapName")):
+        if kind in source:
+            text.line(2, f"{heading}:\t{source[kind].get('name', '')}")
+            text.line(2, f"Optional:\t{str(bool(source[kind].get('optional'))).lower()}")
+    if "downwardAPI" in source:
+        text.line(2, "DownwardAPI:\ttrue")
+    if "serviceAccountToken" in source:
+        text.line(2, f"TokenExpirationSeconds:\t{source['serviceAccountToken'].get('expirationSeconds', '')}")
 
 
 def _toleration(item: Json) -> str:
