@@ -70,6 +70,9 @@ class FakeImages:
     async def list(self) -> Sequence[Json]:
         return [{"id": "sha256:00", "repoTags": [name], "repoDigests": [], "size": 1, "created": ""} for name in self.names]
 
+    async def command(self, reference: str) -> tuple[Sequence[str], Sequence[str]] | None:
+        return None
+
     async def pull(self, reference: str, *, username: str = "", password: str = "") -> AsyncIterator[Json]:
         yield {"status": "pulling"}
         if reference == "bad":
