@@ -22,7 +22,7 @@ demo: setup ## start a node and run the page's Pod, terminal and all
 
 test: setup ## the whole test-suite
 	@$(PY) -m tools.images --quiet
-	$(PY) -m pytest
+	$(PY) -m pytest --reruns 2 --reruns-delay 1
 
 unit: setup ## tests without containers
 	$(PY) -m pytest tests/unit tests/contract tests/repo
