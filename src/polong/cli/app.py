@@ -25,11 +25,9 @@ class _Group(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in registry.names():
-            import difflib
+            from polong.cli import unknown
 
-            near = difflib.get_close_matches(args[0], registry.names(), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"unknown command {args[0]!r}{hint}")
+            raise click.UsageError(unknown.words(args[0]))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

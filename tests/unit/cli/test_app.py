@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from .conftest import Api, Run
 
 
@@ -24,6 +26,23 @@ def test_every_command_has_help_with_examples(polong: Run) -> None:
 def test_mistyped_commands(polong: Run) -> None:
     result = polong("gett", "pods")
     assert (result.code, result.err.splitlines()[0]) == (2, "error: unknown command 'gett'; did you mean 'get'?")
+
+
+@pytest.mark.parametrize(
+    ("verb", "instead"), [("run", "use `polong apply -f`, or kubectl"), ("edit", "own; use kubectl"), ("cp", "`polong files cp`")]
+)
+def test_kubectls_other_verbs_are_pointed_to(polong: Run, verb: str, instead: str) -> None:
+    result = polong(verb, "x")
+    assert result.code == 2
+    assert instead in result.err.splitlines()[0]
+
+
+def test_what_is_told_of_kubectls_verbs_is_true() -> None:
+    """None of them is a command here, and what is named in their place is one."""
+    from polong.cli import registry, unknown
+
+    assert not unknown.KUBECTL.keys() & set(registry.names())
+    assert {words.split()[1] for words in unknown.KUBECTL.values() if words} <= set(registry.names())
 
 
 def test_a_command_imports_no_more_than_it_needs() -> None:
