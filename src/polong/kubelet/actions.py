@@ -13,6 +13,7 @@ from polong.criapi.wire import v1
 from polong.kit.clock import Clock
 from polong.kit.errors import Invalid, NotFound, PolongError
 from polong.kubelet import containers, logs, restarts, security, services
+from polong.kubelet.allocation import Allocations
 from polong.kubelet.config import DnsConfig, KubeletConfig
 from polong.kubelet.containers import Surroundings
 from polong.kubelet.containerstatus import NO_TARGET, Problem
@@ -26,7 +27,8 @@ from polong.kubelet.host.cgroups import PodCgroups
 from polong.kubelet.images import ImageProblem, Images, LocalImage
 from polong.kubelet.observation import Container, Observation
 from polong.kubelet.ports import Objects, RuntimeService
-from polong.kubelet.resources import Machine
+from polong.kubelet.resizer import Resizer
+from polong.kubelet.resources import Machine, pod_limits
 from polong.kubelet.volumes import Instance, Volumes, removal, termination
 from polong.objects import pod as pods
 from polong.objects import podreferences, sharing
@@ -73,6 +75,7 @@ class Actions:
         recorder: Recorder,
         clock: Clock,
         node: Node,
+        allocations: Allocations,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -82,6 +85,8 @@ class Actions:
         self._recorder = recorder
         self._clock = clock
         self._node = node
+        self._allocations = allocations
+        self.resizer = Resizer(runtime, self._cgroups, allocations)
 
     # --- sandbox ---------------------------------------------------------------------------------------------------------------
 
@@ -89,6 +94,7 @@ class Actions:
         """Volumes and cgroup first, then the sandbox. Errors were recorded as FailedMount or FailedCreatePodSandBox."""
         try:
             _, cgroup = await every((self._volumes.set_up(pod), self._cgroups.create(pod)))
+            self._allocations.limited(pod, pod_limits(pod))
         except PolongError as error:
             self._recorder.pod(pod, error.reason or "FailedCreatePodSandBox", str(error), warning=True)
             raise
@@ -193,6 +199,7 @@ class Actions:
             return self._failed(pod, start, error, "CreateContainerConfigError")
         except PolongError as error:
             return self._failed(pod, start, error, "CreateContainerError")
+        self._allocations.made(pod, start.name, answer.container_id)
         self._recorder.pod(pod, "Created", f"Created container: {start.name}", container=start.name)
         if not start.attempt and sharing.shared(pod):
             for sentence in sharing.pid_1(sharing.effective_command(container, image.command)):

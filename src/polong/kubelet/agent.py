@@ -15,6 +15,7 @@ from polong.kit.clock import Clock, SystemClock
 from polong.kit.errors import PolongError
 from polong.kit.tasks import Tasks
 from polong.kubelet.actions import Actions, Node
+from polong.kubelet.allocation import Allocations
 from polong.kubelet.config import KubeletConfig
 from polong.kubelet.decisions import Verdict
 from polong.kubelet.downward import Allocatable
@@ -93,8 +94,11 @@ class Kubelet:
         self._prober = Prober(exec_, http, self._recorder, self._clock, found.ips)
         self._hooks = Hooks(runtime, exec_, http, self._recorder, self._clock)
         files = (volumes, self._cgroups, self._references)
-        actions = Actions(config, runtime, self._images, self._hooks, files, self._recorder, self._clock, node)
-        self._parts = Parts(api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips, self._prober)
+        self._allocations = Allocations(volumes.directory, allocatable, self._recorder, self._reconsider)
+        actions = Actions(config, runtime, self._images, self._hooks, files, self._recorder, self._clock, node, self._allocations)
+        self._parts = Parts(
+            api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips, self._allocations, self._prober
+        )
         self._image_collector = ImageCollector(config, (runtime, images), self._recorder, self._clock)
         self._local_storage = LocalStorage(config, runtime, volumes, self._recorder, self._clock)
         self._eviction = Eviction(
@@ -211,6 +215,9 @@ class Kubelet:
     def _referred(self, uid: str) -> None:
         """Something that the Pod refers to came, changed or went."""
         self._refresher.wake(uid)
+        self._reconsider(uid)
+
+    def _reconsider(self, uid: str) -> None:
         if (worker := self._workers.get(uid)) is not None:
             worker.reconsider()
 
@@ -226,6 +233,7 @@ class Kubelet:
 
     def _done(self, uid: str) -> None:
         worker = self._workers.pop(uid, None)
+        self._allocations.release(uid)
         self._unfollow(uid)
         if worker is not None and not worker.vanished:
             # Echoes of its last statuses are still on their way, until the watch tells that it is deleted.

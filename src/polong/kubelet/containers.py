@@ -17,7 +17,7 @@ from polong.kubelet.config import DnsConfig
 from polong.kubelet.environment import expand
 from polong.kubelet.identity import container_hash
 from polong.kubelet.namespaces import for_container, for_pod
-from polong.kubelet.resources import Machine, container_resources
+from polong.kubelet.resources import PERIOD, Machine, applied, oom_score
 from polong.kubelet.security import ImageUser, UserRange
 from polong.objects import pod as pods
 
@@ -134,6 +134,20 @@ def container_config(pod: Json, container: Json, attempt: int, around: Surroundi
                 mount.uidMappings.extend(around.users.mapping())
                 mount.gidMappings.extend(around.users.mapping())
     return config
+
+
+def container_resources(pod: Json, container: Json, machine: Machine) -> v1.LinuxContainerResources:
+    found = resized(container)
+    found.oom_score_adj = oom_score(pod, container, machine)
+    return found
+
+
+def resized(container: Json) -> v1.LinuxContainerResources:
+    """Of them, what can change while it runs."""
+    wanted = applied(container)
+    return v1.LinuxContainerResources(
+        cpu_period=PERIOD, cpu_shares=wanted.shares, cpu_quota=wanted.quota, memory_limit_in_bytes=wanted.memory
+    )
 
 
 def _annotations(pod: Json, container: Json, attempt: int) -> dict[str, str]:

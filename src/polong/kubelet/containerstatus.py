@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from polong.kubelet import resize
 from polong.kubelet.backoff import Wait
 from polong.kubelet.decisions import Verdict
 from polong.kubelet.health import Health, health_of
 from polong.kubelet.identity import ID_SCHEME, go_duration, label
 from polong.kubelet.observation import Container, Observation
+from polong.kubelet.resize import Pending
 from polong.kubelet.restarts import restarts_after
 from polong.objects import pod as pods
 
@@ -42,6 +44,17 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Resizing:
+    """`pending`: why the Pod was not given what it asks for; `running`: containers have not yet what it was given, for the reason
+    `error` where that failed; `actuated`: what instances got, by id."""
+
+    pending: Pending | None = None
+    running: bool = False
+    error: str = ""
+    actuated: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Circumstances:
     """What the worker knows beside the runtime: `problems` and `waits` by container name, `notes` (termination messages) by container
     id, `health` what probes say, by container id, `verdict` why the Pod as a whole has failed. `over`: nothing will be started again;
@@ -55,6 +68,7 @@ class Circumstances:
     verdict: Verdict | None = None
     over: bool = False
     final: bool = False
+    resize: Resizing = field(default_factory=Resizing)
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,10 @@ def _seen(at: Scene, kind: str, container: Json) -> Json:
     }
     if latest.state != "created":
         status["containerID"] = ID_SCHEME + latest.id
+    if kind != "ephemeralContainers":
+        status["resources"] = resize.reported(container, latest, at.known.resize.actuated)
+        if requests := resize.given(container).get("requests"):
+            status["allocatedResources"] = requests
     if mounts := container.get("volumeMounts"):
         status["volumeMounts"] = [_mounted(each) for each in mounts]
     return status

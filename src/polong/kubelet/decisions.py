@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from polong.kubelet.backoff import Backoff, Wait
 from polong.kubelet.health import Health
+from polong.kubelet.resources import PodLimits
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,13 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class Resize:
+    """Give the running instances `ids`, and the Pod's own cgroup, the limits of the Pod's allocation: in place."""
+
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class StopSandbox:
     id: str
 
@@ -64,7 +75,7 @@ class Finish:
     """No container of the Pod lives any more: report the last status, stop its sandboxes, remove everything, delete the object."""
 
 
-Action = CreateSandbox | Start | Kill | StopSandbox | RemoveContainer | RemoveSandbox | Finish
+Action = CreateSandbox | Start | Kill | Resize | StopSandbox | RemoveContainer | RemoveSandbox | Finish
 Stage = tuple[Action, ...]
 
 
@@ -87,8 +98,9 @@ class Memory:
     `backoffs` by container name and spec hash, `ended` by container id, `retries` by container name (not before, after a failed
     start), `refused` the containers whose only start failed, `restarts` the restart counts of containers that the runtime has no record
     of any more; `replaced` the ids of instances that were killed so that another takes their place, `requested` of those that somebody
-    wants replaced now, back-off or not; `health` what probes say, by container id; `deadline` when activeDeadlineSeconds are over,
-    `verdict` why else the Pod has failed; `ending` that the Pod is to go; `over` that its phase is terminal.
+    wants replaced now, back-off or not; `actuated` what instances got, by id, and `limits` what the Pod's cgroup got, `resize_retry` when
+    to try again where that failed; `health` what probes say, by container id; `deadline` when activeDeadlineSeconds are over, `verdict`
+    why else the Pod has failed; `ending` that the Pod is to go; `over` that its phase is terminal.
     """
 
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -98,6 +110,9 @@ class Memory:
     restarts: Mapping[str, int] = field(default_factory=dict)
     replaced: frozenset[str] = frozenset()
     requested: frozenset[str] = frozenset()
+    actuated: Mapping[str, Json] = field(default_factory=dict)
+    limits: PodLimits | None = None
+    resize_retry: float = 0.0
     health: Mapping[str, Health] = field(default_factory=dict)
     sandbox_retry: float = 0.0
     deadline: float | None = None
@@ -109,10 +124,11 @@ class Memory:
 @dataclass(frozen=True)
 class Plan:
     """`wake` is when to plan again without any event; `over`: the Pod has come to its end and nothing of it will be started again,
-    by `verdict` where it is not its containers' own."""
+    by `verdict` where it is not its containers' own; `resizing` that running containers have not what the Pod was given."""
 
     stages: tuple[Stage, ...] = ()
     waits: Mapping[str, Wait] = field(default_factory=dict)
     wake: float | None = None
     over: bool = False
     verdict: Verdict | None = None
+    resizing: bool = False

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from polong.kit.errors import PolongError
+from polong.kubelet import resize
 from polong.kubelet.actions import Actions, every
-from polong.kubelet.decisions import Action, CreateSandbox, Kill, RemoveContainer, RemoveSandbox, Stage, Start, StopSandbox
+from polong.kubelet.decisions import Action, CreateSandbox, Kill, RemoveContainer, RemoveSandbox, Resize, Stage, Start, StopSandbox
 from polong.kubelet.events import Recorder
 from polong.kubelet.observation import Observation
 from polong.kubelet.recall import Recall
@@ -63,7 +64,9 @@ class Execution:
                 self._recall.killed(each)
             async with self._interruption.window():
                 await self._actions.kill(pod, kills, seen)
-        await every(self._act(pod, each) for each in stage if not isinstance(each, Start | Kill))
+        for resizing in [each for each in stage if isinstance(each, Resize)]:
+            await self._resize(pod, seen, resizing)
+        await every(self._act(pod, each) for each in stage if not isinstance(each, Start | Kill | Resize))
 
     async def _act(self, pod: Json, action: Action) -> None:
         match action:
@@ -77,6 +80,17 @@ class Execution:
                 await self._create_sandbox(pod, action)
             case _:
                 raise AssertionError(f"not a stage's: {action}")
+
+    async def _resize(self, pod: Json, seen: Observation, action: Resize) -> None:
+        """Where it fails the Pod goes on with what it has: it is said, and tried again."""
+        try:
+            await self._actions.resizer.carry_out(pod, seen, action)
+        except (PolongError, OSError) as error:
+            if self._recall.resize_failed(str(error)):
+                text = f"Pod resize error: {resize.summary(pod, str(error))}"
+                self._recorder.pod(pod, "ResizeError", text, warning=True)
+        else:
+            self._recall.resized()
 
     async def _create_sandbox(self, pod: Json, action: CreateSandbox) -> None:
         if action.changed:

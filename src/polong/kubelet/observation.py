@@ -22,8 +22,18 @@ class Sandbox:
 
 
 @dataclass(frozen=True)
+class Applied:
+    """What the kernel was told of one container: CPU shares, quota for each period of 100 ms and bytes of memory; 0 is no limit."""
+
+    shares: int
+    quota: int = 0
+    memory: int = 0
+
+
+@dataclass(frozen=True)
 class Container:
-    """`attempt` is the restart count; `spec_hash` says from which spec it was made. Times are None until they happened."""
+    """`attempt` is the restart count; `spec_hash` says from which spec it was made. Times are None until they happened. `applied` is None
+    where the runtime does not tell."""
 
     id: str
     name: str
@@ -41,6 +51,7 @@ class Container:
     image_ref: str = ""
     spec_hash: str = ""
     log_path: str = ""
+    applied: Applied | None = None
 
     @property
     def alive(self) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from polong.kubelet import restarts
+from polong.kubelet import resize, restarts
 from polong.kubelet.backoff import Wait
 from polong.kubelet.decisions import (
     DEADLINE_EXCEEDED,
@@ -24,6 +24,7 @@ from polong.kubelet.decisions import (
     Plan,
     RemoveContainer,
     RemoveSandbox,
+    Resize,
     Stage,
     Start,
     StopSandbox,
@@ -160,8 +161,21 @@ def _containers(pod: Json, seen: Observation, memory: Memory, now: float) -> Pla
         _attend_once(here, container, draft)
     for container in begun.attended:
         _ = _attend(here, container, draft)
-    stages: tuple[Stage, ...] = (tuple(draft.kills), (*draft.starts, *regular), _litter(seen))
-    return Plan(tuple(stage for stage in stages if stage), draft.waits, min(draft.wakes, default=None))
+    resizing = resize.resize(pod, seen, memory)
+    stages: tuple[Stage, ...] = (tuple(draft.kills), _resizes(here, resizing, draft), (*draft.starts, *regular), _litter(seen))
+    lacking = resizing is not None or bool(resize.outstanding(pod, seen, memory))
+    wake = min(draft.wakes, default=None)
+    return Plan(tuple(stage for stage in stages if stage), draft.waits, wake, resizing=lacking)
+
+
+def _resizes(here: _Situation, resizing: Resize | None, draft: _Draft) -> Stage:
+    """Before any start: the Pod's cgroup must have room for what is started."""
+    if resizing is None:
+        return ()
+    if here.now < here.memory.resize_retry:
+        draft.wakes.append(here.memory.resize_retry)
+        return ()
+    return (resizing,)
 
 
 def _intruders(here: _Situation) -> list[Action]:
@@ -218,10 +232,13 @@ def _attend_once(here: _Situation, container: Json, draft: _Draft) -> None:
 
 
 def _misfit(here: _Situation, container: Json, latest: Container) -> Kill | RemoveContainer | None:
-    """A live instance that must make room for another: of an older spec, asked for, or unhealthy."""
+    """A live instance that must make room for another: of an older spec, of other resources, asked for, or unhealthy."""
     lasting = pods.is_sidecar(container) or not pods.is_init(here.pod, container)
     if lasting and latest.spec_hash and latest.spec_hash != container_hash(container):
         return _kill(here.pod, latest, f"Container {latest.name} definition changed, will be restarted", replaced=True)
+    lacking = resize.lacking(container, latest, here.memory.actuated) if lasting else frozenset()
+    if lacking and (latest.state == "created" or resize.restarts(container, lacking)):
+        return _kill(here.pod, latest, f"Container {latest.name} resize requires restart", replaced=True)
     if latest.id in here.memory.requested and not restarts.never_restarts(here.pod, container):
         return _kill(here.pod, latest, f"Container {latest.name} is restarted on request")
     if latest.state == "running" and (failed := health_of(container, latest.id, here.memory.health).failed) is not None:

@@ -15,8 +15,9 @@ from polong.criapi.wire import v1
 from polong.kit.clock import Clock, from_nanoseconds
 from polong.kit.errors import NotFound, PolongError
 from polong.kubelet import containers
-from polong.kubelet.observation import Container, Observation, Sandbox, State, arrange
+from polong.kubelet.observation import Applied, Container, Observation, Sandbox, State, arrange
 from polong.kubelet.ports import RuntimeService
+from polong.kubelet.resources import PERIOD
 
 Json = dict[str, Any]
 
@@ -54,7 +55,13 @@ def container_of(status: v1.ContainerStatus, sandbox_id: str) -> Container:
         image_ref=status.image_ref,
         spec_hash=status.annotations.get(containers.HASH, ""),
         log_path=status.log_path,
+        applied=applied_of(status.resources.linux) if status.resources.HasField("linux") else None,
     )
+
+
+def applied_of(resources: v1.LinuxContainerResources) -> Applied:
+    quota = max(resources.cpu_quota, 0) * PERIOD // (resources.cpu_period or PERIOD)
+    return Applied(resources.cpu_shares, quota, max(resources.memory_limit_in_bytes, 0))
 
 
 class Pleg:

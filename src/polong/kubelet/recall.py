@@ -16,6 +16,7 @@ from polong.kubelet.containerstatus import NO_TARGET, Problem, known_restarts
 from polong.kubelet.decisions import Kill, Memory, Start, Verdict
 from polong.kubelet.health import Health
 from polong.kubelet.observation import Container, Observation
+from polong.kubelet.resize import Grant
 from polong.kubelet.restarts import backoff_key
 from polong.objects import pod as pods
 
@@ -39,6 +40,9 @@ class Recall:
     _announced: dict[str, float] = field(default_factory=dict)
     _requested: set[str] = field(default_factory=set)
     _replaced: set[str] = field(default_factory=set)
+    resize_error: str = ""
+    _resize_retry: float = 0.0
+    _resize_failures: int = 0
     _sandbox_retry: float = 0.0
     _sandbox_failures: int = 0
     _adopted: bool = False
@@ -91,7 +95,7 @@ class Recall:
         for name, problem in self.problems.items():
             if problem.reason == "CreateContainerConfigError":
                 self._retries.pop(name, None)
-        self._sandbox_retry = 0.0
+        self._sandbox_retry = self._resize_retry = 0.0
 
     def killed(self, kill: Kill) -> None:
         if kill.replace:
@@ -107,6 +111,16 @@ class Recall:
     def sandbox_made(self) -> None:
         self._sandbox_failures = 0
         self._retries.clear()
+
+    def resize_failed(self, message: str) -> bool:
+        """Whether that is news."""
+        fresh, self.resize_error = message != self.resize_error, message
+        self._resize_retry = self.clock.monotonic() + min(_SHORTEST * 2**self._resize_failures, _LONGEST)
+        self._resize_failures += 1
+        return fresh
+
+    def resized(self) -> None:
+        self.resize_error, self._resize_failures, self._resize_retry = "", 0, 0.0
 
     def starting(self, pod: Json, seen: Observation, start: Start) -> None:
         """A restart is one step of the back-off, unless it was asked for."""
@@ -140,7 +154,7 @@ class Recall:
 
     # --- remembering -----------------------------------------------------------------------------------------------------------
 
-    def memory(self, pod: Json, seen: Observation, *, ending: bool, over: bool) -> Memory:
+    def memory(self, pod: Json, seen: Observation, grant: Grant, *, ending: bool, over: bool) -> Memory:
         """For the next plan; `pod["status"]` is what was last reported."""
         return Memory(
             backoffs=self._backoffs,
@@ -150,6 +164,9 @@ class Recall:
             restarts=known_restarts(pod, seen),
             replaced=frozenset(self._replaced),
             requested=frozenset(self._requested),
+            actuated=grant.actuated,
+            limits=grant.limits,
+            resize_retry=self._resize_retry,
             health=self.health,
             sandbox_retry=self._sandbox_retry,
             deadline=self._deadline(pod),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from polong.criapi.wire import v1
+from polong.kubelet.observation import Applied
 from polong.objects import pod as pods
 from polong.objects import quantity
 
@@ -60,6 +60,22 @@ def quota(milli: int) -> int:
     return max(milli * PERIOD // 1000, MIN_QUOTA)
 
 
+def milli_of_shares(given: int) -> int:
+    """What `shares` made them of; rounded up."""
+    return -(-given * 1000 // 1024)
+
+
+def milli_of_quota(given: int) -> int:
+    return given * 1000 // PERIOD
+
+
+def applied(container: Json) -> Applied:
+    """What the kernel is told of its requests and limits."""
+    wanted = demand(container)
+    limit = quota(wanted.milli_limit) if wanted.milli_limit else 0
+    return Applied(shares(wanted.milli_request or 0), limit, wanted.memory_limit or 0)
+
+
 def oom_score(pod: Json, container: Json, machine: Machine) -> int:
     kind = pods.qos_class(pod)
     if kind == "Guaranteed":
@@ -73,18 +89,6 @@ def oom_score(pod: Json, container: Json, machine: Machine) -> int:
     return max(score, machine.lowest_score)
 
 
-def container_resources(pod: Json, container: Json, machine: Machine) -> v1.LinuxContainerResources:
-    wanted = demand(container)
-    found = v1.LinuxContainerResources(
-        cpu_period=PERIOD, cpu_shares=shares(wanted.milli_request or 0), oom_score_adj=oom_score(pod, container, machine)
-    )
-    if wanted.milli_limit:
-        found.cpu_quota = quota(wanted.milli_limit)
-    if wanted.memory_limit:
-        found.memory_limit_in_bytes = wanted.memory_limit
-    return found
-
-
 @dataclass(frozen=True)
 class PodLimits:
     """What the Pod's own cgroup gets; None: no limit, because one of the containers has none."""
@@ -93,6 +97,14 @@ class PodLimits:
     quota: int | None
     period: int
     memory: int | None
+
+    def widest(self, other: PodLimits) -> PodLimits:
+        """Under which both sets of containers have room."""
+
+        def most(one: int | None, two: int | None) -> int | None:
+            return None if one is None or two is None else max(one, two)
+
+        return PodLimits(max(self.shares, other.shares), most(self.quota, other.quota), self.period, most(self.memory, other.memory))
 
 
 def pod_limits(pod: Json) -> PodLimits:

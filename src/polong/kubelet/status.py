@@ -6,19 +6,20 @@ Source: kubelet generateAPIPodStatus, status/generate.go, status_manager.go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from polong.kubelet import phases
-from polong.kubelet.containerstatus import FIELDS, Circumstances, Scene, container_status, scene, stamp
+from polong.kubelet.containerstatus import FIELDS, Circumstances, Resizing, Scene, container_status, scene, stamp
 from polong.kubelet.observation import Observation
+from polong.kubelet.resize import IN_PROGRESS, PENDING
 from polong.objects import conditions
 from polong.objects import pod as pods
 
 Json = dict[str, Any]
 
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", PENDING, IN_PROGRESS)
 
 
 def pod_status(pod: Json, seen: Observation, known: Circumstances, now: datetime) -> Json:
@@ -40,7 +41,7 @@ def pod_status(pod: Json, seen: Observation, known: Circumstances, now: datetime
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
     status |= _addresses(pod, old, seen, known)
-    status["conditions"] = _conditions(pod, old, seen, status, known.final, now)
+    status["conditions"] = _conditions(pod, old, seen, status, known, now)
     return status
 
 
@@ -81,10 +82,10 @@ def _addresses(pod: Json, old: Json, seen: Observation, known: Circumstances) ->
     return found
 
 
-def _conditions(pod: Json, old: Json, seen: Observation, status: Json, final: bool, now: datetime) -> list[Json]:
+def _conditions(pod: Json, old: Json, seen: Observation, status: Json, known: Circumstances, now: datetime) -> list[Json]:
     existing = [dict(each) for each in old.get("conditions") or ()]
     sandbox = seen.sandbox()
-    sandboxed = not final and sandbox is not None and sandbox.ready and (bool(sandbox.ips) or pods.host_network(pod))
+    sandboxed = not known.final and sandbox is not None and sandbox.ready and (bool(sandbox.ips) or pods.host_network(pod))
     containers_ready = _containers_ready(pod, status)
     fresh = [
         _condition("PodReadyToStartContainers", sandboxed),
@@ -92,6 +93,7 @@ def _conditions(pod: Json, old: Json, seen: Observation, status: Json, final: bo
         _ready(pod, existing, containers_ready),
         containers_ready,
         _condition("PodScheduled", True),
+        *(() if status["phase"] in phases.FINAL else _resizing(known.resize)),
     ]
     result = [each for each in existing if each.get("type") not in OWN_CONDITIONS]
     moment = stamp(now)
@@ -103,6 +105,13 @@ def _conditions(pod: Json, old: Json, seen: Observation, status: Json, final: bo
         same = was is not None and was.get("status") == each["status"] and was.get("lastTransitionTime")
         result.append({**each, "lastProbeTime": None, "lastTransitionTime": was["lastTransitionTime"] if was and same else moment})
     return result
+
+
+def _resizing(resize: Resizing) -> Iterator[Json]:
+    if resize.pending is not None:
+        yield _condition(PENDING, True, resize.pending.reason, resize.pending.message)
+    if resize.running:
+        yield _condition(IN_PROGRESS, True, "Error" if resize.error else "", resize.error)
 
 
 def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> Json:

@@ -14,9 +14,10 @@ from typing import Any
 from polong.kit.clock import Clock
 from polong.kit.errors import Conflict, NotFound, PolongError
 from polong.kit.tasks import Tasks
-from polong.kubelet import status
+from polong.kubelet import resize, status
 from polong.kubelet.actions import Actions
-from polong.kubelet.containerstatus import Circumstances
+from polong.kubelet.allocation import Allocations
+from polong.kubelet.containerstatus import Circumstances, Resizing
 from polong.kubelet.decisions import Finish, Plan, Stage, Start, Verdict
 from polong.kubelet.events import Recorder
 from polong.kubelet.execution import Execution, Interrupted, Interruption
@@ -49,6 +50,7 @@ class Parts:
     recorder: Recorder
     clock: Clock
     host_ips: tuple[str, ...]
+    allocations: Allocations
     probes: Probes = field(default_factory=NoProbes)
 
 
@@ -74,6 +76,7 @@ class Worker:
         self._failures = 0
         self._last: tuple[Stage, ...] = ()
         self._repeats = 0
+        self._resizing = False
         self._tasks = Tasks(f"Pod {pods.name(pod)}")
         if vanished:
             self.vanish()
@@ -192,15 +195,19 @@ class Worker:
         """Observe, plan, execute until there is nothing to do now; when to look again."""
         while True:
             self._changed = False
-            pod = self._pod
+            pod = self._parts.allocations.of(self._pod)
             seen = await self._parts.pleg.observe(self.uid)
             self._learn(pod, seen)
             now = self._parts.clock.monotonic()
-            memory = self._recall.memory({**pod, "status": self._status}, seen, ending=self._ending, over=self._over)
+            grant = self._parts.allocations.grant(self.uid)
+            memory = self._recall.memory({**pod, "status": self._status}, seen, grant, ending=self._ending, over=self._over)
             decided = plan(pod, seen, memory, now)
-            self._over = self._over or (decided.over and not self._ending and not seen.alive())
+            if decided.over and not self._ending and not seen.alive():
+                self._over = True
+                self._parts.allocations.finished(self.uid)
             self._report(pod, seen, decided)
             if not decided.stages:
+                self._note_resize(pod, decided)
                 self._repeats = 0
                 return decided.wake
             self._refuse_to_spin(decided.stages)
@@ -208,10 +215,16 @@ class Worker:
                 if isinstance(stage[0], Finish):
                     await self._finish(pod, seen)
                     return None
+                self._resizing = self._resizing or decided.resizing
                 async with self._reporting(pod, decided), self._within(memory.deadline, stage):
                     await self._execution.stage(pod, seen, stage)
                 if self._changed:
                     break
+
+    def _note_resize(self, pod: Json, decided: Plan) -> None:
+        if self._resizing and not decided.resizing:
+            self._parts.recorder.pod(pod, "ResizeCompleted", f"Pod resize completed: {resize.summary(pod)}")
+        self._resizing = decided.resizing
 
     def _refuse_to_spin(self, stages: tuple[Stage, ...]) -> None:
         """A plan that changes nothing must not keep the machine busy."""
@@ -233,6 +246,7 @@ class Worker:
             recall.verdict = decided.verdict
             self._parts.recorder.pod(pod, decided.verdict.reason, decided.verdict.message)
         quiet = not seen.alive()
+        grant = self._parts.allocations.grant(self.uid)
         known = Circumstances(
             host_ips=self._parts.host_ips,
             waits=decided.waits,
@@ -242,6 +256,7 @@ class Worker:
             verdict=recall.verdict,
             over=(decided.over or self._ending) and quiet,
             final=self._ending and quiet,
+            resize=Resizing(grant.pending, decided.resizing, recall.resize_error, grant.actuated),
         )
         for name, wait in decided.waits.items():
             if recall.announce(name, wait.until):

@@ -6,11 +6,12 @@ Source: component-helpers resource.PodRequests and PodLimits (KEP-753: side-cars
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from polong.objects import quantity
-from polong.objects.pod import spec
+from polong.objects import conditions, quantity
+from polong.objects.pod import container_status, spec, status
 
 Json = dict[str, Any]
 Amounts = dict[str, Fraction]
@@ -18,16 +19,43 @@ Amounts = dict[str, Fraction]
 _BINARY = ("memory", "ephemeral-storage", "storage")
 
 
+RESIZE_PENDING = "PodResizePending"
+INFEASIBLE = "Infeasible"
+
+
 def total(pod: Json, part: str) -> Amounts:
     """`part` is requests or limits. A limit that one container lacks counts as nothing, as in Kubernetes' own sums."""
+    return _total(pod, part, lambda container: of(container, part))
+
+
+def reserved(pod: Json) -> Amounts:
+    """Requests to be kept for the Pod while a resize is under way: for each container the most of what it asks for, was given and still
+    holds; what it asks for in vain does not count. Source: component-helpers determineContainerReqs."""
+    if not any("allocatedResources" in entry for entry in status(pod).get("containerStatuses") or ()):
+        return total(pod, "requests")
+    pending = conditions.find(status(pod).get("conditions"), RESIZE_PENDING)
+    in_vain = pending is not None and pending.get("reason") == INFEASIBLE
+
+    def most(container: Json) -> Amounts:
+        entry = container_status(pod, container.get("name", "")) or {}
+        held = _amounts(entry.get("allocatedResources"))
+        _raise(held, of(entry, "requests"))
+        if not in_vain or not held:
+            _raise(held, of(container, "requests"))
+        return held
+
+    return _total(pod, "requests", most)
+
+
+def _total(pod: Json, part: str, of_one: Callable[[Json], Amounts]) -> Amounts:
     found = spec(pod)
     together: Amounts = {}
     for container in found.get("containers") or ():
-        _add(together, of(container, part))
+        _add(together, of_one(container))
     sidecars: Amounts = {}
     highest: Amounts = {}
     for container in found.get("initContainers") or ():
-        asked = of(container, part)
+        asked = of_one(container)
         if container.get("restartPolicy") == "Always":
             _add(sidecars, asked)
             _raise(highest, sidecars)
@@ -44,7 +72,11 @@ def total(pod: Json, part: str) -> Amounts:
 
 def of(container: Json, part: str) -> Amounts:
     """Of one container."""
-    return {name: quantity.parse(amount) for name, amount in ((container.get("resources") or {}).get(part) or {}).items()}
+    return _amounts((container.get("resources") or {}).get(part))
+
+
+def _amounts(given: Json | None) -> Amounts:
+    return {name: quantity.parse(amount) for name, amount in (given or {}).items()}
 
 
 def text(name: str, amount: Fraction) -> str:

@@ -1,4 +1,4 @@
-"""pods/resize: what Kubernetes refuses is refused in its words; what it would do is refused by name, until the kubelet does it."""
+"""pods/resize: what Kubernetes refuses is refused in its words."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ async def resized(api: Api, **resources: Any) -> tuple[int, Json]:
     return await api("PATCH", f"{POD}/resize", {"spec": {"containers": [{"name": "c", "resources": resources}]}}, headers=STRATEGIC)
 
 
-async def test_a_resize_is_refused_by_name(api: Api) -> None:
-    await api.create(pod(**sized(requests={"cpu": "100m"}, limits={"cpu": "200m"})))
+async def test_a_resize_is_a_new_generation_of_the_spec(api: Api) -> None:
+    made = await api.create(pod(**sized(requests={"cpu": "100m"}, limits={"cpu": "200m"})))
     code, answer = await resized(api, requests={"cpu": "150m"}, limits={"cpu": "300m"})
-    assert code == 422
-    expected = "spec.containers[0].resources: Forbidden: Polong does not support the resizing of containers that run yet"
-    assert expected in answer["message"]
+    assert code == 200, answer
+    assert answer["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "150m"}, "limits": {"cpu": "300m"}}
+    assert answer["metadata"]["generation"] == made["metadata"]["generation"] + 1
+    assert answer["metadata"]["managedFields"][-1]["subresource"] == "resize"
     assert (await api("GET", f"{POD}/resize"))[1] == (await api("GET", POD))[1]
 
 

@@ -16,6 +16,7 @@ from polong.kit.errors import Conflict, FailedPrecondition, NotFound, Unavailabl
 from polong.kit.stdio import Stdio
 from polong.kubelet.containers import POD_UID
 from polong.kubelet.ports import Api, ImageService, RuntimeService
+from polong.kubelet.resources import PodLimits
 from polong.objects.podreferences import Reference
 
 Json = dict[str, Any]
@@ -74,6 +75,8 @@ class FakeRuntime:
         self.fail_sandbox = 0
         self.fail_create: dict[str, Exception] = {}
         self.fail_start: dict[str, Exception] = {}
+        self.fail_update: dict[str, Exception] = {}
+        self.used: dict[str, int] = {}
         self.gate: asyncio.Event | None = None
         self.executing: Callable[[v1.ExecSyncRequest], Awaitable[tuple[int, bytes]]] | None = None
         self._ids = itertools.count(1)
@@ -200,6 +203,7 @@ class FakeRuntime:
             labels=request.config.labels,
             annotations=request.config.annotations,
             log_path=request.config.log_path,
+            resources=v1.ContainerResources(linux=request.config.linux.resources),
         )
         return v1.CreateContainerResponse(container_id=identity)
 
@@ -261,7 +265,21 @@ class FakeRuntime:
         return answer
 
     async def update_container_resources(self, request: v1.UpdateContainerResourcesRequest) -> v1.UpdateContainerResourcesResponse:
-        raise NotImplementedError
+        found = self.containers[request.container_id]
+        self.calls.append(("update_container_resources", found.metadata.name))
+        assert found.state == v1.CONTAINER_RUNNING
+        if (error := self.fail_update.get(found.metadata.name)) is not None:
+            raise error
+        found.resources.linux.MergeFrom(request.linux)
+        return v1.UpdateContainerResourcesResponse()
+
+    async def update_pod_sandbox_resources(self, request: v1.UpdatePodSandboxResourcesRequest) -> v1.UpdatePodSandboxResourcesResponse:
+        self.calls.append(("update_pod_sandbox_resources", request.resources.cpu_shares))
+        return v1.UpdatePodSandboxResourcesResponse()
+
+    async def container_stats(self, request: v1.ContainerStatsRequest) -> v1.ContainerStatsResponse:
+        used = self.used.get(self.containers[request.container_id].metadata.name, 0)
+        return v1.ContainerStatsResponse(stats=v1.ContainerStats(memory=v1.MemoryUsage(usage_bytes=v1.UInt64Value(value=used))))
 
     async def reopen_container_log(self, request: v1.ReopenContainerLogRequest) -> v1.ReopenContainerLogResponse:
         self.calls.append(("reopen_container_log", request.container_id))
@@ -528,6 +546,7 @@ class FakeCgroups:
 
     def __init__(self) -> None:
         self.made: set[str] = set()
+        self.limits: list[PodLimits] = []
 
     async def create(self, pod: Json) -> str:
         self.made.add(pod["metadata"]["uid"])
@@ -535,6 +554,9 @@ class FakeCgroups:
 
     async def remove(self, uid: str) -> None:
         self.made.discard(uid)
+
+    async def limit(self, pod: Json, limits: PodLimits) -> None:
+        self.limits.append(limits)
 
     def held(self) -> set[str]:
         return set(self.made)

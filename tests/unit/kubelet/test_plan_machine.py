@@ -1,5 +1,7 @@
 """Plans as a state machine: any Pod, over a model of a runtime in which anything may die, fail half way, or be forgotten at any moment.
 
+The Pod may be given other resources at any moment.
+
 What must hold: no container without a ready sandbox; never two live instances of one container; init containers in their order, each to
 its end, none twice without cause; ephemeral containers once; side-cars after all else at the end; the end is final; and where nothing
 goes wrong any more, everything comes to rest.
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.unit.kubelet.doubles import container, pod
 
-from polong.kubelet import backoff, restarts
+from polong.kubelet import backoff, resize, restarts
 from polong.kubelet.decisions import (
     CreateSandbox,
     Finish,
@@ -25,6 +27,7 @@ from polong.kubelet.decisions import (
     Plan,
     RemoveContainer,
     RemoveSandbox,
+    Resize,
     Start,
     StopSandbox,
     Verdict,
@@ -33,12 +36,15 @@ from polong.kubelet.health import Failure, Health
 from polong.kubelet.identity import container_hash
 from polong.kubelet.observation import Container, Observation, Sandbox, arrange
 from polong.kubelet.plan import plan
+from polong.kubelet.resources import pod_limits
 from polong.kubelet.restarts import backoff_key
 from polong.objects import pod as pods
 
 Json = dict[str, Any]
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 CODES = [0, 1, 42, 137]
+SIZES = [{}, {"requests": {"cpu": "10m"}}, {"requests": {"cpu": "20m"}, "limits": {"cpu": "1", "memory": "64Mi"}}]
+RESTARTING = {"resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]}
 RULES = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
 
 
@@ -53,8 +59,14 @@ def specs(draw: st.DrawFn) -> Json:
         probed = fields.get("restartPolicy") == "Always" and draw(st.booleans())
         inits.append(container(f"i{place}", **fields, **({"startupProbe": {"exec": {}}} if probed else {})))
     own = [{}, {}, {"restartPolicy": "Never"}, {"restartPolicy": "Always"}, {"restartPolicy": "Never", "restartPolicyRules": RULES}]
-    regulars = [container(f"r{place}", **draw(st.sampled_from(own))) for place in range(draw(st.integers(1, 2)))]
     policy = draw(st.sampled_from(["Always", "OnFailure", "Never"]))
+    regulars = []
+    for place in range(draw(st.integers(1, 2))):
+        fields = draw(st.sampled_from(own))
+        # As the API has it: who never restarts cannot ask for a restart.
+        may_restart = fields.get("restartPolicy", policy) != "Never"
+        resized = draw(st.sampled_from([{}, RESTARTING])) if may_restart else {}
+        regulars.append(container(f"r{place}", **fields, **resized, resources=draw(st.sampled_from(SIZES))))
     return pod(*regulars, initContainers=inits, restartPolicy=policy)
 
 
@@ -111,6 +123,7 @@ class Life(RuleBasedStateMachine):
                 assert not self.seen().alive()
                 assert attempt == max([each.attempt for each in self.sandboxes], default=-1) + 1
                 self.number += 1
+                self.memory = replace(self.memory, limits=pod_limits(self.pod))
                 self.sandboxes.append(Sandbox(f"s{self.number}", attempt, True, self.moment(), ("10.0.0.2",)))
             case Start():
                 self.start(action)
@@ -121,6 +134,11 @@ class Life(RuleBasedStateMachine):
                     if action.replace:
                         self.memory = replace(self.memory, replaced=self.memory.replaced | {each.id})
                         self.replaced.add(each.name)
+            case Resize(ids):
+                held = {each.id: each for each in self.running()}
+                assert set(ids) <= held.keys()
+                fresh = {each: resize.given(self.spec(held[each].name)) for each in ids}
+                self.memory = replace(self.memory, actuated=self.memory.actuated | fresh, limits=pod_limits(self.pod))
             case StopSandbox(identity):
                 self.sandboxes = [replace(each, ready=False) if each.id == identity else each for each in self.sandboxes]
             case RemoveContainer(identity):
@@ -168,6 +186,7 @@ class Life(RuleBasedStateMachine):
             when = self.moment() + timedelta(microseconds=self.number)
             fresh = Container(f"c{self.number}", name, sandbox_id, action.attempt, "running", when, when, spec_hash=container_hash(spec))
             self.containers.append(fresh)
+            self.memory = replace(self.memory, actuated={**self.memory.actuated, fresh.id: resize.given(spec)})
         if not self.spec(name).get("startupProbe"):
             self.begun.add((sandbox_id, name))
 
@@ -251,6 +270,8 @@ class Life(RuleBasedStateMachine):
             latest = self.seen().latest(each["name"])
             assert latest is not None
             assert latest.alive or not restarts.wanted(self.pod, each, latest, self.memory), each["name"]
+            assert not latest.alive or not resize.lacking(each, latest, self.memory.actuated), f"{each['name']} has not what it was given"
+        assert self.memory.limits == pod_limits(self.pod)
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), code=st.sampled_from(CODES))
@@ -291,6 +312,16 @@ class Life(RuleBasedStateMachine):
         changed = [each | {"image": image} if index == place else each for index, each in enumerate(self.pod["spec"][field])]
         self.pod = {**self.pod, "spec": {**self.pod["spec"], field: changed}}
 
+    @precondition(lambda self: not self.gone)
+    @rule(data=st.data(), size=st.sampled_from(SIZES[1:]))
+    def resized(self, data: st.DataObject, size: Json) -> None:
+        name = data.draw(st.sampled_from([each["name"] for each in pods.lasting(self.pod)]))
+        fields = {
+            field: [each | {"resources": size} if each["name"] == name else each for each in self.pod["spec"][field]]
+            for field in ("initContainers", "containers")
+        }
+        self.pod = {**self.pod, "spec": {**self.pod["spec"], **fields}}
+
     @precondition(lambda self: not self.gone and self.memory.verdict is None)
     @rule()
     def evicted(self) -> None:
@@ -305,7 +336,8 @@ class Life(RuleBasedStateMachine):
     @rule()
     def daemon_restarts(self) -> None:
         ages = {each.id: self.now - (self.moment() - each.finished).total_seconds() for each in self.containers if each.finished}
-        self.memory = Memory(ended=ages, health=self.memory.health, ending=self.memory.ending, over=self.memory.over)
+        kept = {"actuated": self.memory.actuated, "limits": self.memory.limits}
+        self.memory = Memory(ended=ages, health=self.memory.health, ending=self.memory.ending, over=self.memory.over, **kept)
 
     # --- what must hold --------------------------------------------------------------------------------------------------------
 

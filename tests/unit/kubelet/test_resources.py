@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 from tests.unit.kubelet.doubles import container, pod
 
-from polong.kubelet.resources import Machine, container_resources, oom_score, pod_limits
+from polong.kubelet.containers import container_resources
+from polong.kubelet.resources import Machine, oom_score, pod_limits
 
 GIB = 1 << 30
 MACHINE = Machine(memory=4 * GIB, milli_cpu=2000)

@@ -100,8 +100,7 @@ class Pods(Kind):
         if subresource == "ephemeralcontainers":
             return [*self.validate(new), *pod_ephemeral.validate_update(new, old)]
         if subresource == "resize":
-            refused = [*pod_resize.validate_update(new, old)] or [*self.validate(new)]
-            return refused or [*pods_unsupported.refuse_resize(new["spec"], old["spec"])]
+            return [*pod_resize.validate_update(new, old)] or [*self.validate(new)]
         return list(pod_updates.validate(new["spec"], old["spec"])) if not subresource else ()
 
     def grace_seconds(self, obj: Json, asked: int | None) -> int:

@@ -1,6 +1,6 @@
 """What Kubernetes has and Polong does not run yet: refused by name, never ignored. One table; a row goes when the feature comes.
 
-Where a field's effect is nothing on one node (tolerations, priority, resizePolicy without the resize subresource) it is accepted.
+Where a field's effect is nothing on one node (tolerations, priority) it is accepted.
 """
 
 from __future__ import annotations
@@ -95,14 +95,6 @@ def _refused(node: Json, path: str, table: dict[str, Refused]) -> Iterator[Cause
     for dotted, refused in table.items():
         if refused(_value(node, dotted)):
             yield _cause(f"{path}.{dotted}")
-
-
-def refuse_resize(new: Json, old: Json) -> Iterator[Cause]:
-    """A cause for each container of a Pod that is to get other resources: nobody would give them to what runs."""
-    for field in ("containers", "initContainers"):
-        for index, (after, before) in enumerate(zip(new.get(field) or (), old.get(field) or (), strict=False)):
-            if (after.get("resources") or {}) != (before.get("resources") or {}):
-                yield _cause(f"spec.{field}[{index}].resources", "the resizing of containers that run")
 
 
 def refuse(spec: Json, node_name: str) -> Iterator[Cause]:

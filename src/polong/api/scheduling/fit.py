@@ -33,7 +33,7 @@ class Placed:
 
     @classmethod
     def of(cls, pod: Json) -> Placed:
-        return cls(pod, str(pods.spec(pod).get("nodeName", "")), podresources.total(pod, "requests"), tuple(host_ports(pod)))
+        return cls(pod, str(pods.spec(pod).get("nodeName", "")), podresources.reserved(pod), tuple(host_ports(pod)))
 
 
 @dataclass

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from polong.kit.errors import FailedPrecondition
-from polong.kubelet.resources import pod_limits
+from polong.kubelet.resources import PodLimits, pod_limits
 from polong.linux.cgroups import Cgroups
 from polong.objects import pod as pods
 
@@ -34,11 +34,14 @@ class PodCgroups:
     async def create(self, pod: Json) -> str:
         """The path, made in every hierarchy, with the Pod's limits. Idempotent."""
         path = self.path(pod)
-        await asyncio.to_thread(self._cgroups.create, path, self._resources(pod))
+        await asyncio.to_thread(self._cgroups.create, path, self._resources(pod_limits(pod)))
         return path
 
-    def _resources(self, pod: Json) -> Json:
-        limits = pod_limits(pod)
+    async def limit(self, pod: Json, limits: PodLimits) -> None:
+        """Set them on the cgroup as it is. OSError where the kernel refuses."""
+        await asyncio.to_thread(self._cgroups.update, self.path(pod), self._resources(limits))
+
+    def _resources(self, limits: PodLimits) -> Json:
         resources: Json = {"cpu": {"shares": limits.shares, "period": limits.period}}
         if limits.quota is not None:
             resources["cpu"]["quota"] = limits.quota
