@@ -33,7 +33,7 @@ def _commands(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, *EXAMPLES], ids=_label)
 def test_commands_in_it_exist(path: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     wrong = []
     for line in _commands(path):
         program, word = re.match(r"(\S+) ([a-z][a-z-]*)", line).groups()  # type: ignore[union-attr]
@@ -57,8 +57,8 @@ def test_an_example_says_what_to_type(path: Path) -> None:
 
 def test_make_targets_are_documented() -> None:
     text = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):", text, re.MULTILINE))
-    explained = set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
+    explained = set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
     assert targets == explained
 
 

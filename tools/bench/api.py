@@ -1,7 +1,7 @@
 """`python -m tools.bench.api`: the API server alone, over TLS, on a store that is as durable as a node's. Figures in Markdown.
 
 No kubelet runs: Pods are objects here. Client and server share the machine, so the client's cost (bytes in, bytes out, no decoding but
-of watches) is in every figure.
+of watches) is in every time; the CPU is the server's alone, and says more where others use the machine as well.
 """
 
 from __future__ import annotations
@@ -9,23 +9,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import ssl
 import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+from tools.bench import report
 
 from polong.api.app import Service
 from polong.api.http import Server
 from polong.daemon import pki
+from polong.kit import garbage
 from polong.store import SQLiteStorage
 
 PODS = "/api/v1/namespaces/default/pods"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+MERGE = "application/merge-patch+json"
 WRITERS = 32
 WATCHERS = 100
 CHANGES = 200
@@ -39,6 +47,7 @@ async def serve(directory: Path) -> None:
     await service.start()
     server = Server(service)
     port = await server.start("127.0.0.1", 0, certificate=credentials.server_cert, key=credentials.server_key, client_ca=credentials.ca)
+    garbage.settle()
     print(port, flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await server.stop()
@@ -111,6 +120,11 @@ class Bench:
         await asyncio.gather(*(work() for _ in range(writers)))
         return taken
 
+    def cpu(self) -> float:
+        """Seconds that the server has spent."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self) -> int:
         """Resident bytes of the server."""
         text = Path(f"/proc/{self.pid}/status").read_text()
@@ -137,45 +151,77 @@ def status(number: int, turn: int) -> bytes:
     return json.dumps({"status": {"phase": "Running", "podIP": f"10.0.{turn}.{number % 250}", "conditions": conditions}}).encode()
 
 
-Row = tuple[str, str]
+Job = Callable[[Connection, int], Awaitable[object]]
 
 
-def _milliseconds(taken: Sequence[float]) -> str:
-    ordered = sorted(taken)
-    return f"{statistics.median(ordered) * 1e3:.1f} ms, p99 {ordered[int(len(ordered) * 0.99)] * 1e3:.1f} ms"
+@dataclass(frozen=True)
+class Figure:
+    """`took` are the seconds of each request, in order of their length; `cpu` the server's own seconds for all of them."""
+
+    took: Sequence[float]
+    seconds: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        return len(self.took) / self.seconds
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.took)
+
+    @property
+    def p99(self) -> float:
+        return self.took[int(len(self.took) * 0.99)]
+
+    def text(self) -> str:
+        cpu = self.cpu / len(self.took)
+        return f"{self.median * 1e3:.1f} ms, p99 {self.p99 * 1e3:.1f} ms; {cpu * 1e3:.1f} ms of CPU"
 
 
-async def _rate(bench: Bench, what: str, count: int, job: Callable[[Connection, int], Awaitable[object]], writers: int = WRITERS) -> Row:
-    start = time.perf_counter()
-    taken = await bench.together(count, job, writers)
-    seconds = time.perf_counter() - start
-    return what, f"{count / seconds:.0f} /s ({_milliseconds(taken)})"
+async def _measured(bench: Bench, job: Callable[[], Awaitable[Sequence[float]]]) -> Figure:
+    start, cpu = time.perf_counter(), bench.cpu()
+    took = await job()
+    return Figure(sorted(took), time.perf_counter() - start, bench.cpu() - cpu)
 
 
-async def _reads(bench: Bench, count: int) -> list[Row]:
-    rows = []
-    connection = await bench.connect()
-    for name, path, accept in (
-        ("list, JSON", PODS, "application/json"),
-        ("list, Table", PODS, TABLE),
-        ("list by label, a tenth", PODS + "?labelSelector=shard%3D3", "application/json"),
-        ("get", PODS + "/p00001", "application/json"),
-    ):
-        taken, size = [], 0
-        for _ in range(5 if count > 2000 else 15):
+async def _writes(bench: Bench, count: int, job: Job, writers: int = WRITERS) -> str:
+    figure = await _measured(bench, lambda: bench.together(count, job, writers))
+    return f"{figure.rate:.0f} /s ({figure.text()})"
+
+
+_READS = (
+    ("list, JSON", PODS, "application/json"),
+    ("list, Table", PODS, TABLE),
+    ("list, metadata", PODS, METADATA),
+    ("list, a page of 500, Table", PODS + "?limit=500", TABLE),
+    ("list by label, a tenth of them", PODS + "?labelSelector=shard%3D3", "application/json"),
+    ("get", PODS + "/p00001", "application/json"),
+)
+
+
+async def _read(bench: Bench, connection: Connection, path: str, accept: str, times: int) -> str:
+    size = 0
+
+    async def ask() -> list[float]:
+        nonlocal size
+        took = []
+        for _ in range(times):
             start = time.perf_counter()
             size = len(await connection.ask("GET", path, accept=accept))
-            taken.append(time.perf_counter() - start)
-        rows.append((f"{name} of {count:,}", f"{_milliseconds(taken)}, {size / 1024:,.0f} KiB"))
-    connection.close()
-    return rows
+            took.append(time.perf_counter() - start)
+        return took
+
+    return f"{(await _measured(bench, ask)).text()}; {size / 1024:,.0f} KiB"
 
 
-async def _fan_out(bench: Bench) -> Row:
-    """WATCHERS readers, CHANGES changes: how long after a write was answered its event is with each reader."""
-    answered: dict[str, float] = {}
+async def _fan_out(bench: Bench) -> str:
+    """WATCHERS readers, CHANGES changes: how long after a write was sent its event is with each reader."""
+    sent: dict[str, float] = {}
     seen: list[tuple[str, float]] = []
-    start_at = json.loads(await (await bench.connect()).ask("GET", PODS + "?limit=1"))["metadata"]["resourceVersion"]
+    asking = await bench.connect()
+    start_at = json.loads(await asking.ask("GET", PODS + "?limit=1"))["metadata"]["resourceVersion"]
+    asking.close()
 
     async def read() -> None:
         connection = await bench.connect()
@@ -189,48 +235,60 @@ async def _fan_out(bench: Bench) -> Row:
         connection.close()
 
     readers = [asyncio.ensure_future(read()) for _ in range(WATCHERS)]  # noqa: TID251 - a tool, not the product
-    await asyncio.sleep(1)
-    start = time.perf_counter()
+    await asyncio.sleep(2)
 
     async def change(connection: Connection, number: int) -> None:
-        body = json.dumps({"status": {"podIP": f"10.9.{number // 250}.{number % 250}"}}).encode()
-        await connection.ask("PATCH", f"{PODS}/p{number:05}/status", body, media="application/merge-patch+json")
-        answered[f"10.9.{number // 250}.{number % 250}"] = time.perf_counter()
+        address = f"10.9.{number // 250}.{number % 250}"
+        sent[address] = time.perf_counter()
+        body = json.dumps({"status": {"podIP": address}}).encode()
+        await connection.ask("PATCH", f"{PODS}/p{number:05}/status", body, media=MERGE)
 
-    await bench.together(CHANGES, change, 4)
-    await asyncio.gather(*readers)
-    seconds = time.perf_counter() - start
-    lags = [max(0.0, moment - answered[key]) for key, moment in seen]
-    return f"watch, {WATCHERS} readers", f"{len(seen) / seconds:,.0f} events/s (lag {_milliseconds(lags)})"
+    async def fan_out() -> list[float]:
+        await bench.together(CHANGES, change, 4)
+        await asyncio.gather(*readers)
+        return [moment - sent[address] for address, moment in seen]
+
+    figure = await _measured(bench, fan_out)
+    return f"{figure.rate:,.0f} events/s; from the write's begin to each reader {figure.text()} for each event"
 
 
-async def measure(bench: Bench, sizes: Sequence[int]) -> list[Row]:
-    rows: list[Row] = [("idle server", f"{bench.memory() / 2**20:.0f} MiB")]
-    done = 0
-    merge = "application/merge-patch+json"
-    for size in sizes:
+Table = dict[str, dict[int, str]]
+"""What was measured, at each number of Pods."""
+
+
+async def measure(bench: Bench, sizes: Sequence[int]) -> Table:
+    rows: Table = defaultdict(dict)
+    empty, done = bench.memory(), 0
+    rows["memory"][0] = f"{empty / 2**20:.0f} MiB"
+    for turn, size in enumerate(sizes):
         base = done
-        rows.append(await _rate(bench, f"create, up to {size:,} Pods", size - base, lambda c, n, b=base: c.ask("POST", PODS, pod(b + n))))  # type: ignore[misc]
-        turn = len(rows) % 250
-        changed = min(size, 2000)
-        rows.append(
-            await _rate(
-                bench,
-                f"patch of the status among {size:,}",
-                changed,
-                lambda c, n, t=turn: c.ask("PATCH", f"{PODS}/p{n:05}/status", status(n, t), media=merge),  # type: ignore[misc]
-            )
+        rows["create"][size] = await _writes(bench, size - base, lambda c, n, b=base: c.ask("POST", PODS, pod(b + n)))  # type: ignore[misc]
+        rows["patch of the status"][size] = await _writes(
+            bench,
+            min(size, 2000),
+            lambda c, n, t=turn: c.ask("PATCH", f"{PODS}/p{n:05}/status", status(n, t), media=MERGE),  # type: ignore[misc]
         )
-        rows += await _reads(bench, size)
-        rows.append((f"memory with {size:,}", f"{bench.memory() / 2**20:.0f} MiB"))
+        connection = await bench.connect()
+        for name, path, accept in _READS:
+            rows[name][size] = await _read(bench, connection, path, accept, 5 if size > 2000 else 25)
+        connection.close()
+        rows["memory"][size] = f"{bench.memory() / 2**20:.0f} MiB ({(bench.memory() - empty) / size / 1024:.0f} KiB for each Pod)"
         done = size
-    alone = await _rate(
-        bench, "patch, one writer", 100, lambda c, n: c.ask("PATCH", f"{PODS}/p{n:05}/status", status(n, 251), media=merge), 1
+    rows["patch, one writer"][done] = await _writes(
+        bench, 100, lambda c, n: c.ask("PATCH", f"{PODS}/p{n:05}/status", status(n, 251), media=MERGE), 1
     )
-    rows += [alone, await _fan_out(bench)]
-    rows.append(await _rate(bench, "delete", done, lambda c, n: c.ask("DELETE", f"{PODS}/p{n:05}?gracePeriodSeconds=0")))
-    rows.append(("memory after all are deleted", f"{bench.memory() / 2**20:.0f} MiB"))
+    rows[f"watch, {WATCHERS} readers"][done] = await _fan_out(bench)
+    rows["delete"][done] = await _writes(bench, done, lambda c, n: c.ask("DELETE", f"{PODS}/p{n:05}?gracePeriodSeconds=0"))
+    rows["memory after all are deleted"][done] = f"{bench.memory() / 2**20:.0f} MiB"
     return rows
+
+
+def table(rows: Table) -> str:
+    """In Markdown, a column for each number of Pods."""
+    sizes = sorted({size for row in rows.values() for size in row})
+    lines = ["| | " + " | ".join(f"{size:,} Pods" for size in sizes) + " |", "|---" * (len(sizes) + 1) + "|"]
+    lines += [f"| {name} | " + " | ".join(row.get(size, "") for size in sizes) + " |" for name, row in rows.items()]
+    return "\n".join(lines)
 
 
 @asynccontextmanager
@@ -252,17 +310,25 @@ async def running() -> AsyncIterator[Bench]:
             await process.wait()
 
 
-async def main(sizes: Sequence[int]) -> None:
+BEGIN, END = "<!-- made by `make bench-api` from here -->", "<!-- to here -->"
+
+
+async def main(sizes: Sequence[int], docs: Path | None) -> None:
     async with running() as bench:
-        rows = await measure(bench, sizes)
-    print("| API server alone | figure |\n|---|---|")
-    for what, figure in rows:
-        print(f"| {what} | {figure} |")
+        made = table(await measure(bench, sizes))
+    facts = "; ".join(f"{name}: {value}" for name, value in report.facts().items())
+    passage = f"{made}\n\n{datetime.now(UTC):%Y-%m-%d}; {WRITERS} writers, one reader; {facts}."
+    print(passage)
+    if docs is not None:
+        text = docs.read_text()
+        begin, end = text.index(BEGIN) + len(BEGIN), text.index(END, text.index(BEGIN))
+        docs.write_text(f"{text[:begin]}\n\n{passage}\n\n{text[end:]}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tools.bench.api", description="Measure the API server alone.")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10_000], help="numbers of Pods to grow through")
+    parser.add_argument("--docs", type=Path, help="a file to put the table into, between its marks")
     options = parser.parse_args()
-    asyncio.run(serve(options.serve) if options.serve else main(options.sizes))
+    asyncio.run(serve(options.serve) if options.serve else main(options.sizes, options.docs))

@@ -333,7 +333,7 @@ def _host_name(host: str) -> str:
 def _to_request(request: web.BaseRequest, user: User | None, body: bytes | AsyncIterator[bytes] | None) -> Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
     query = parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True, max_num_fields=4096)
-    return Request(request.method, request.rel_url.raw_path, query, headers, body, user)
+    return Request(request.method, request.rel_url.raw_path, query, headers, body, user, wire=True)
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

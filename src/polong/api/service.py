@@ -1,7 +1,7 @@
 """Request and Response of the API, before any wire: what the HTTP rim and the in-process transport share.
 
-`Service.handle` is the one door. Objects stay Python dicts until the rim encodes them; whoever receives one in process must not
-change it.
+`Service.handle` is the one door. Objects stay Python dicts until the rim encodes them, or bytes that the rim copies; whoever receives
+one in process must not change it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Request:
     user: User | None = None
     notes: dict[str, str] = field(default_factory=dict)
     """Annotations for the audit log; whoever handles the request adds them."""
+    wire: bool = False
+    """The answer will be encoded: what is stored as it is served may be in it as bytes (msgspec.Raw) in place of a dict."""
 
 
 @dataclass(frozen=True)

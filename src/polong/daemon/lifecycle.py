@@ -7,7 +7,6 @@ has deleted the Pods) also clears what only a running node needs: network, cgrou
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from polong.daemon.config import Config
 from polong.daemon.lock import Lock
 from polong.daemon.stopping import Stop, bounded
 from polong.daemon.wiring import Node
+from polong.kit import garbage
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ async def _serve(config: Config, credentials: pki.Credentials, ready: Callable[[
         clear_on_failure = False
         if not stop.asked:
             kubeconfig.write(config.kubeconfig, config.url, credentials)
-            _settle()
+            garbage.settle()
             ready()
             _log.info("ready at %s, state in %s", config.url, config.root)
             await stop.wait()
@@ -59,9 +59,3 @@ async def _empty(node: Node) -> bool:
         return True
     _log.error("Pods are left on this node: its network and its cgroups stay")
     return False
-
-
-def _settle() -> None:
-    """What start-up made stays for good: keep the collector from walking over it, and from copying its pages in forks."""
-    gc.collect()
-    gc.freeze()

@@ -7,6 +7,7 @@ import uuid
 
 # Kubernetes' alphabet for generated names: no vowels and no look-alikes, so that no words appear.
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
+_FAIR = 256 - 256 % len(_SAFE)
 
 
 def uid() -> str:
@@ -21,4 +22,8 @@ def container_id() -> str:
 
 def name_suffix(length: int = 5) -> str:
     """The random tail of generateName."""
-    return "".join(secrets.choice(_SAFE) for _ in range(length))
+    # One byte of chance for each letter, less what would make some letters likelier.
+    letters = ""
+    while len(letters) < length:
+        letters += "".join(_SAFE[byte % len(_SAFE)] for byte in secrets.token_bytes(2 * length) if byte < _FAIR)
+    return letters[:length]

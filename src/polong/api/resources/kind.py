@@ -67,6 +67,10 @@ class Kind:
         """First element of the keys. Two kinds may share it: two API groups over one stored form."""
         return self.resource.plural
 
+    @property
+    def served_as_stored(self) -> bool:
+        return type(self).from_storage is Kind.from_storage
+
     def from_storage(self, obj: Json) -> Json:
         """The stored form as this kind serves it; must not change `obj`."""
         return obj

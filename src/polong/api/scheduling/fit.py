@@ -5,13 +5,14 @@ Source: pkg/scheduler/framework/plugins (nodeunschedulable, tainttoleration, nod
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from polong.objects import pod as pods
 from polong.objects import podresources, quantity, requirements
+from polong.objects.podreferences import CLAIM, of_pod
 from polong.objects.podresources import Amounts
 
 Json = dict[str, Any]
@@ -22,18 +23,38 @@ HostPort = tuple[str, str, int]
 """(address, protocol, port)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placed:
-    """A Pod that has, or wants, a place: what is compared between Pods."""
+    """What Pods ask of each other when one has, or wants, a place: no more of a Pod is kept for that."""
 
-    pod: Json
+    namespace: str
+    labels: Mapping[str, str]
     node: str
     requests: Amounts
     ports: tuple[HostPort, ...]
+    claims: frozenset[str]
+    shuns: Sequence[Json]
+    """Terms of its required anti-affinity."""
+    is_terminating: bool
 
     @classmethod
     def of(cls, pod: Json) -> Placed:
-        return cls(pod, str(pods.spec(pod).get("nodeName", "")), podresources.reserved(pod), tuple(host_ports(pod)))
+        spec = pods.spec(pod)
+        return cls(
+            pods.namespace(pod),
+            pod["metadata"].get("labels") or {},
+            str(spec.get("nodeName", "")),
+            podresources.reserved(pod),
+            tuple(host_ports(pod)),
+            frozenset(reference.name for reference in of_pod(pod) if reference.kind == CLAIM),
+            required(pod, "podAntiAffinity"),
+            pods.is_terminating(pod),
+        )
+
+
+def required(pod: Json, affinity: str) -> Sequence[Json]:
+    """The terms of podAffinity or podAntiAffinity that must hold."""
+    return ((pods.spec(pod).get("affinity") or {}).get(affinity) or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or ()
 
 
 @dataclass
@@ -67,10 +88,10 @@ def host_ports(pod: Json) -> Iterator[HostPort]:
                 yield (port.get("hostIP") or "0.0.0.0", port.get("protocol", "TCP"), int(port["hostPort"]))
 
 
-def refusals(wanted: Placed, node: Json, there: Crowd) -> list[str]:
+def refusals(pod: Json, wanted: Placed, node: Json, there: Crowd) -> list[str]:
     """Why the Pod cannot run on the node beside those that are `there`; empty where it can. Kubernetes stops at the first kind of
     reason, except for resources, of which all that lack are said."""
-    spec = pods.spec(wanted.pod)
+    spec = pods.spec(pod)
     tolerations = spec.get("tolerations") or ()
     node_spec = node.get("spec") or {}
     if node_spec.get("unschedulable") and not _tolerated({"key": UNSCHEDULABLE, "effect": "NoSchedule"}, tolerations):

@@ -28,7 +28,7 @@ from polong.kit.errors import Conflict, NotFound
 from polong.objects import conditions
 from polong.objects import pod as pods
 from polong.objects.gvk import PODS
-from polong.objects.podreferences import CLAIM, Reference, of_pod
+from polong.objects.podreferences import CLAIM, of_pod
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -56,6 +56,7 @@ class Places:
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.claims: dict[tuple[str, str], Json] = {}
         self._placed: dict[str, Placed] = {}
+        self._shunning: dict[str, Placed] = {}
         self._crowds: dict[str, Crowd] = {}
 
     def decide(self, pod: Json) -> Decision:
@@ -64,10 +65,10 @@ class Places:
         if why_not := self._unclaimed(pod):
             return Decision(message=f"0/{len(nodes)} nodes are available: {why_not}.")
         wanted = Placed.of(pod)
-        around = Surroundings(list(self._placed.values()), nodes, lambda name: self.namespaces.get(name, {}))
+        around = Surroundings(self._placed.values(), self._shunning.values(), nodes, lambda name: self.namespaces.get(name, {}))
         why: Counter[str] = Counter()
         for name, node in sorted(nodes.items(), key=lambda item: item[0] != self._own["metadata"]["name"]):
-            found = refusals(wanted, node, self._crowds.get(name, _EMPTY)) or around.refusals(pod, node)
+            found = refusals(pod, wanted, node, self._crowds.get(name, _EMPTY)) or around.refusals(pod, wanted, node)
             if not found:
                 return Decision(name)
             why.update(found)
@@ -86,12 +87,12 @@ class Places:
                 return f'persistentvolumeclaim "{reference.name}" is being deleted'
             if (claim.get("status") or {}).get("phase") != "Bound":
                 return "pod has unbound immediate PersistentVolumeClaims"
-            if "ReadWriteOncePod" in claim["spec"].get("accessModes", ()) and self._is_used(pods.namespace(pod), reference):
+            if "ReadWriteOncePod" in claim["spec"].get("accessModes", ()) and self._is_used(pods.namespace(pod), reference.name):
                 return "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
         return ""
 
-    def _is_used(self, namespace: str, reference: Reference) -> bool:
-        return any(pods.namespace(each.pod) == namespace and reference in of_pod(each.pod) for each in self._placed.values())
+    def _is_used(self, namespace: str, claim: str) -> bool:
+        return any(each.namespace == namespace and claim in each.claims for each in self._placed.values())
 
     def take(self, pod: Json) -> None:
         """Counts from now on, if it has a node and is not finished."""
@@ -99,14 +100,18 @@ class Places:
         if pods.spec(pod).get("nodeName") and not pods.is_finished(pod):
             placed = self._placed[pods.uid(pod)] = Placed.of(pod)
             self._crowds.setdefault(placed.node, Crowd()).add(placed)
+            if placed.shuns:
+                self._shunning[pods.uid(pod)] = placed
 
     def leave(self, pod: Json) -> None:
         placed = self._placed.pop(pods.uid(pod), None)
+        self._shunning.pop(pods.uid(pod), None)
         if placed is not None:
             self._crowds[placed.node].remove(placed)
 
     def clear(self) -> None:
         self._placed.clear()
+        self._shunning.clear()
         self._crowds.clear()
 
 

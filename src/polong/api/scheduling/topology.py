@@ -5,10 +5,10 @@ Source: pkg/scheduler/framework/plugins (interpodaffinity, podtopologyspread).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from polong.api.scheduling.fit import Placed
+from polong.api.scheduling.fit import Placed, required
 from polong.objects import pod as pods
 from polong.objects import requirements
 from polong.objects.selectors import LabelSelector, Requirement
@@ -16,73 +16,74 @@ from polong.objects.selectors import LabelSelector, Requirement
 Json = dict[str, Any]
 
 NamespaceLabels = Callable[[str], Mapping[str, str]]
-_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 class Surroundings:
-    """`placed` are the Pods of all nodes, `nodes` those by name, `labels_of` gives a namespace's labels."""
+    """`placed` are the Pods of all nodes, `shunning` those of them that keep others away, `nodes` those by name, `labels_of` gives a
+    namespace's labels."""
 
-    def __init__(self, placed: Sequence[Placed], nodes: Mapping[str, Json], labels_of: NamespaceLabels) -> None:
+    def __init__(
+        self, placed: Collection[Placed], shunning: Collection[Placed], nodes: Mapping[str, Json], labels_of: NamespaceLabels
+    ) -> None:
         self._placed = placed
+        self._shunning = shunning
         self._nodes = nodes
         self._labels_of = labels_of
 
-    def refusals(self, pod: Json, node: Json) -> list[str]:
+    def refusals(self, pod: Json, wanted: Placed, node: Json) -> list[str]:
         """The first reason against this node."""
-        if not self._affinity(pod, node):
+        if not self._affinity(required(pod, "podAffinity"), wanted, node):
             return ["node(s) didn't match pod affinity rules"]
-        if any(self._near(pod, term, node) for term in _terms(pod, "podAntiAffinity")):
+        if any(self._near(wanted, term, node) for term in wanted.shuns):
             return ["node(s) didn't match pod anti-affinity rules"]
-        if self._unwanted(pod, node):
+        if self._unwanted(wanted, node):
             return ["node(s) didn't satisfy existing pods anti-affinity rules"]
-        return self._spread(pod, node)
+        return self._spread(pod, wanted, node)
 
     def _domain(self, node: Json, key: str) -> str | None:
         found: str | None = (node["metadata"].get("labels") or {}).get(key)
         return found
 
-    def _near(self, pod: Json, term: Json, node: Json) -> bool:
+    def _near(self, wanted: Placed, term: Json, node: Json) -> bool:
         """Whether a Pod that the term means runs in the node's domain."""
         domain = self._domain(node, term.get("topologyKey", ""))
         return domain is not None and any(
-            self._matches(pod, term, each.pod) and self._domain_of(each, term.get("topologyKey", "")) == domain for each in self._placed
+            self._matches(wanted, term, each) and self._domain_of(each, term.get("topologyKey", "")) == domain for each in self._placed
         )
 
     def _domain_of(self, placed: Placed, key: str) -> str | None:
         node = self._nodes.get(placed.node)
         return None if node is None else self._domain(node, key)
 
-    def _affinity(self, pod: Json, node: Json) -> bool:
-        terms = _terms(pod, "podAffinity")
-        if all(self._near(pod, term, node) for term in terms):
+    def _affinity(self, terms: Sequence[Json], wanted: Placed, node: Json) -> bool:
+        if all(self._near(wanted, term, node) for term in terms):
             return True
         # The first of its kind would otherwise never start.
-        alone = not any(self._matches(pod, term, each.pod) for term in terms for each in self._placed)
+        alone = not any(self._matches(wanted, term, each) for term in terms for each in self._placed)
         here = all(self._domain(node, term.get("topologyKey", "")) is not None for term in terms)
-        return alone and here and all(self._matches(pod, term, pod) for term in terms)
+        return alone and here and all(self._matches(wanted, term, wanted) for term in terms)
 
-    def _unwanted(self, pod: Json, node: Json) -> bool:
-        for each in self._placed:
-            for term in _terms(each.pod, "podAntiAffinity"):
+    def _unwanted(self, wanted: Placed, node: Json) -> bool:
+        for each in self._shunning:
+            for term in each.shuns:
                 key = term.get("topologyKey", "")
                 domain = self._domain(node, key)
-                if domain is not None and self._matches(each.pod, term, pod) and self._domain_of(each, key) == domain:
+                if domain is not None and self._matches(each, term, wanted) and self._domain_of(each, key) == domain:
                     return True
         return False
 
-    def _matches(self, owner: Json, term: Json, other: Json) -> bool:
+    def _matches(self, owner: Placed, term: Json, other: Placed) -> bool:
         """Whether a term of `owner` means `other`."""
-        namespace = pods.namespace(other)
         chosen = requirements.label_selector(term.get("namespaceSelector"))
-        named = term.get("namespaces") or (() if chosen is not None else (pods.namespace(owner),))
-        if namespace not in named and not (chosen is not None and chosen.matches(self._labels_of(namespace))):
+        named = term.get("namespaces") or (() if chosen is not None else (owner.namespace,))
+        if other.namespace not in named and not (chosen is not None and chosen.matches(self._labels_of(other.namespace))):
             return False
         selector = _with_keys(requirements.label_selector(term.get("labelSelector")), term, owner)
-        return selector is not None and selector.matches(_labels(other))
+        return selector is not None and selector.matches(other.labels)
 
     # --- spread -----------------------------------------------------------------------------------------------------------------------
 
-    def _spread(self, pod: Json, node: Json) -> list[str]:
+    def _spread(self, pod: Json, wanted: Placed, node: Json) -> list[str]:
         for constraint in pods.spec(pod).get("topologySpreadConstraints") or ():
             if constraint.get("whenUnsatisfiable") != "DoNotSchedule":
                 continue
@@ -90,37 +91,29 @@ class Surroundings:
             domain = self._domain(node, key)
             if domain is None:
                 return ["node(s) didn't match pod topology spread constraints (missing required label)"]
-            selector = _with_keys(requirements.label_selector(constraint.get("labelSelector")), constraint, pod)
-            counts = self._counts(pod, key, selector)
+            selector = _with_keys(requirements.label_selector(constraint.get("labelSelector")), constraint, wanted)
+            counts = self._counts(wanted, key, selector)
             fewest = 0 if len(counts) < int(constraint.get("minDomains") or 1) else min(counts.values(), default=0)
-            own = 1 if selector is not None and selector.matches(_labels(pod)) else 0
+            own = 1 if selector is not None and selector.matches(wanted.labels) else 0
             if counts.get(domain, 0) + own - fewest > int(constraint.get("maxSkew", 1)):
                 return ["node(s) didn't match pod topology spread constraints"]
         return []
 
-    def _counts(self, pod: Json, key: str, selector: LabelSelector | None) -> dict[str, int]:
+    def _counts(self, wanted: Placed, key: str, selector: LabelSelector | None) -> dict[str, int]:
         counts = {domain: 0 for node in self._nodes.values() if (domain := self._domain(node, key)) is not None}
         for each in self._placed:
             domain = self._domain_of(each, key)
-            same = pods.namespace(each.pod) == pods.namespace(pod) and not pods.is_terminating(each.pod)
-            if domain is not None and same and selector is not None and selector.matches(_labels(each.pod)):
+            same = each.namespace == wanted.namespace and not each.is_terminating
+            if domain is not None and same and selector is not None and selector.matches(each.labels):
                 counts[domain] += 1
         return counts
 
 
-def _labels(pod: Json) -> Mapping[str, str]:
-    return pod["metadata"].get("labels") or {}
-
-
-def _terms(pod: Json, kind: str) -> Sequence[Json]:
-    return ((pods.spec(pod).get("affinity") or {}).get(kind) or {}).get(_REQUIRED) or ()
-
-
-def _with_keys(selector: LabelSelector | None, term: Json, owner: Json) -> LabelSelector | None:
+def _with_keys(selector: LabelSelector | None, term: Json, owner: Placed) -> LabelSelector | None:
     """matchLabelKeys and mismatchLabelKeys take their values from the Pod that has the term."""
     if selector is None:
         return None
-    own = _labels(owner)
+    own = owner.labels
     more = (
         Requirement(key, operator, frozenset({own[key]}))
         for field, operator in (("matchLabelKeys", "in"), ("mismatchLabelKeys", "notin"))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from polong.api.tables.columns import Column
 
 Json = dict[str, Any]
@@ -17,26 +19,10 @@ def partial_object(obj: Json, version: str = "v1") -> Json:
     return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": obj["metadata"]}
 
 
-def partial_list(items: Sequence[Json], metadata: Json, version: str = "v1") -> Json:
-    return {
-        "kind": "PartialObjectMetadataList",
-        "apiVersion": f"meta.k8s.io/{version}",
-        "metadata": metadata,
-        "items": [partial_object(item, version) for item in items],
-    }
-
-
-def rows(columns: Sequence[Column], items: Sequence[Json], now: datetime, include: str, version: str) -> list[Json]:
-    """`include` is Metadata (rows carry PartialObjectMetadata), Object or None."""
-    result = []
-    for item in items:
-        row: Json = {"cells": [column.render(item, now) for column in columns]}
-        if include == "Object":
-            row["object"] = item
-        elif include != "None":
-            row["object"] = partial_object(item, version)
-        result.append(row)
-    return result
+def row(columns: Sequence[Column], item: Json, now: datetime, shown: Json | msgspec.Raw | None) -> Json:
+    """`shown` is what goes with the cells: the object, its metadata, or nothing (None)."""
+    cells: Json = {"cells": [column.render(item, now) for column in columns]}
+    return cells if shown is None else cells | {"object": shown}
 
 
 def table(columns: Sequence[Column], table_rows: list[Json], metadata: Json, version: str = "v1", *, definitions: bool = True) -> Json:

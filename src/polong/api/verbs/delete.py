@@ -34,9 +34,9 @@ async def deletecollection(call: Call) -> Response:
     """Each object that matches, as if deleted alone; answers with the list as it was found."""
     options, selection = body.delete_options(call), call.selection()
     page = await call.store.page(call.kind, call.target.namespace)
-    chosen = [item for item in page.items if selection.matches(call.kind, item)]
-    for item in chosen:
-        metadata = item["metadata"]
+    chosen = [stored for stored in page.stored if selection.chooses(call.kind, stored)]
+    for stored in chosen:
+        metadata = stored.object()["metadata"]
         if call.kind.undeletable(metadata["name"]):
             continue
         try:

@@ -8,5 +8,5 @@ from polong.api.verbs.call import Call
 
 
 async def get(call: Call) -> Response:
-    obj, _ = await call.store.get(call.kind, call.target.namespace, call.target.name)
-    return answers.one(call, obj)
+    stored = await call.store.get_stored(call.kind, call.target.namespace, call.target.name)
+    return answers.stored_one(call, stored)

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from polong.api.service import Response
+from polong.api.stored import Stored
 from polong.api.verbs import answers
 from polong.api.verbs.call import Call
 from polong.kit.errors import BadRequest, Cause, DeadlineExceeded, Gone, Invalid
@@ -76,7 +77,7 @@ async def list_(call: Call) -> Response:
             raise BadRequest("specifying resource version is not allowed when using continue")
         revision, after = _parse_token(token, call.store.prefix(call.kind, namespace))
         revision = max(revision, 0)
-    items: list[Json] = []
+    items: list[Stored] = []
     metadata: Json = {}
     while True:
         try:
@@ -86,7 +87,7 @@ async def list_(call: Call) -> Response:
                 raise Gone(_EXPIRED, reason="Expired", resume=_token(_NEWEST, after)) from None
             raise Gone(f"The resourceVersion for the provided list is too old: {revision}", reason="Expired") from None
         revision = page.revision
-        items += [item for item in page.items if not selection or selection.matches(call.kind, item)]
+        items += [item for item in page.stored if not selection or selection.chooses(call.kind, item)]
         after = page.after
         if not page.more:
             break

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
+
+import msgspec
 
 from polong.api import status
 from polong.api.service import Response
+from polong.api.stored import Stored
 from polong.api.tables import table as tables
 from polong.api.verbs import answers
 from polong.api.verbs.call import Call, Selection
@@ -32,17 +35,17 @@ class _Reader:
         self._policy = policy
         self._first = True
 
-    def event(self, kind: str, obj: Json) -> Json:
-        return {"type": kind, "object": self._form(obj)}
+    def event(self, kind: str, stored: Stored) -> Json:
+        return {"type": kind, "object": self._form(stored)}
 
-    def _form(self, obj: Json) -> Json:
+    def _form(self, stored: Stored) -> Json | msgspec.Raw:
         form = self._call.form
         if form.kind == "Table":
             definitions, self._first = self._first, False
-            made = answers.rows(self._call, [obj], self._policy)
-            metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+            made = answers.rows(self._call, [stored], self._policy)
+            metadata = {"resourceVersion": str(stored.revision)}
             return tables.table(self._call.kind.columns, made, metadata, form.version, definitions=definitions)
-        return answers.converted(self._call, obj)
+        return answers.of_stored(self._call, stored)
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> Json:
         metadata: Json = {"resourceVersion": str(revision)}
@@ -59,26 +62,22 @@ class _Reader:
             bare |= {"kind": "PartialObjectMetadata", "apiVersion": self._call.form.api_version}
         return {"type": "BOOKMARK", "object": bare}
 
-    def matches(self, obj: Json) -> bool:
-        return not self._selection or self._selection.matches(self._call.kind, obj)
+    def matches(self, stored: Stored) -> bool:
+        return not self._selection or self._selection.chooses(self._call.kind, stored)
 
     def translate(self, change: Event) -> Json | None:
         """What the change is for this reader; None where it concerns no object that it sees."""
         store, kind = self._call.store, self._call.kind
-        now = None if change.value is None else store.decode(kind, change.key, change.value, change.revision)
+        now = None if change.value is None else store.stored(kind, change.key, change.value, change.revision)
         sees_now = now is not None and self.matches(now)
         if change.previous is None or (change.type == "update" and not self._selection):
             return self.event("ADDED" if change.previous is None else "MODIFIED", now) if sees_now and now is not None else None
-        before = self._before(change)
+        # The object before the change, at the change's revision: what a DELETED event carries.
+        before = store.stored(kind, change.key + "\0before", change.previous, change.revision)
         saw_before = self.matches(before)
         if sees_now and now is not None:
             return self.event("MODIFIED" if saw_before else "ADDED", now)
         return self.event("DELETED", before) if saw_before else None
-
-    def _before(self, change: Event) -> Json:
-        """The object before the change, at the change's revision: what a DELETED event carries."""
-        assert change.previous is not None
-        return self._call.store.decode(self._call.kind, change.key + "\0before", change.previous, change.revision)
 
 
 async def watch(call: Call) -> Response:
@@ -98,7 +97,7 @@ def _narrowed(selection: Selection, name: str) -> Selection:
     return Selection(selection.labels, type(selection.fields)((*selection.fields.clauses, ("metadata.name", True, name))))
 
 
-async def _start(call: Call) -> tuple[list[Json] | None, int]:
+async def _start(call: Call) -> tuple[Sequence[Stored] | None, int]:
     """What is sent first (None where only changes are wanted), and the revision from which changes follow."""
     text, send = call.query.get("resourceVersion", ""), "sendInitialEvents" in call.query
     if send:
@@ -112,19 +111,19 @@ async def _start(call: Call) -> tuple[list[Json] | None, int]:
     await wanted_revision(call)
     if (send and call.flag("sendInitialEvents")) or (not send and text in ("", "0")):
         page = await call.store.page(call.kind, call.target.namespace)
-        return list(page.items), page.revision
+        return page.stored, page.revision
     return None, int(text or 0) or await call.store.revision()
 
 
 async def _events(
-    call: Call, reader: _Reader, initial: list[Json] | None, revision: int, seconds: int, *, bookmarks: bool
+    call: Call, reader: _Reader, initial: Sequence[Stored] | None, revision: int, seconds: int, *, bookmarks: bool
 ) -> AsyncIterator[Json]:
     deadline = asyncio.get_running_loop().time() + seconds
     changes = call.store.watch(call.kind, call.target.namespace, revision)
     try:
-        for obj in initial or ():
-            if reader.matches(obj):
-                yield reader.event("ADDED", obj)
+        for stored in initial or ():
+            if reader.matches(stored):
+                yield reader.event("ADDED", stored)
         if initial is not None and call.flag("sendInitialEvents"):
             yield reader.bookmark(revision, initial_end=True)
         async for event in _changes(call, reader, changes, deadline, bookmarks=bookmarks):
