@@ -11,7 +11,7 @@ help: ## list the targets
 
 setup: $(STAMP) ## Debian packages, virtual environment, the package with its compiled /pause (idempotent)
 
-$(STAMP): pyproject.toml hatch_build.py buildhooks/*.py src/polong/oci/csrc/*.c tools/setup.sh
+$(STAMP): pyproject.toml hatch_build.py buildhooks/*.py src/polong/*/csrc/*.c tools/setup.sh
 	@tools/setup.sh
 
 images: setup ## nginx and busybox:1.28 as OCI archives in build/images
@@ -53,6 +53,6 @@ reference: setup ## write docs/cli.md from the commands' own help, the tables of
 	@$(PY) -m tools.served
 
 clean: ## remove what was built (not the virtual environment)
-	rm -rf build dist src/polong/oci/bin src/polong/objects/schema.json
+	rm -rf build dist src/polong/linux/bin src/polong/oci/bin src/polong/objects/schema.json
 
 .PHONY: help setup images demo test unit check bench bench-api conformance slow reference clean

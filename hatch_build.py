@@ -1,6 +1,6 @@
 """Build hook: what the package carries that is not Python. Works for wheels, editable installs and `make setup`.
 
-- `buildhooks/native.py` compiles `/pause` and the runtime helper into src/polong/oci/bin/.
+- `buildhooks/native.py` compiles `/pause` and the little programs beside it into bin/ of their packages.
 - `buildhooks/schema.py` extracts Kubernetes' schema from kubernetes-validate into src/polong/objects/schema.json.
 """
 

@@ -1,4 +1,4 @@
-"""Compiles the C programs of the package into src/polong/oci/bin/: `pause` (PID 1 of a Pod), `joiner` and `attempt` (see their sources).
+"""Compiles the C programs of the package, each from csrc/ into bin/ of the package that uses it (see their sources).
 
 Static and without a C library: they run in any root file system. A compiler is needed to build, never to run.
 """
@@ -13,7 +13,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-PROGRAMS = ("pause", "joiner", "attempt")
+PROGRAMS = {"pause": "oci", "joiner": "oci", "attempt": "oci", "dumpable": "linux"}
+"""Name, and the package below polong."""
+
+_HEADERS = "src/polong/oci/csrc"
 _FLAGS = [
     *("-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror"),
     *("-nostdlib", "-static", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie", "-fno-asynchronous-unwind-tables"),
@@ -24,14 +27,14 @@ _FLAGS = [
 
 def build(root: Path) -> list[Path]:
     """Compile below `root`; the programs' paths. RuntimeError (one line) without a compiler or where it fails."""
-    source, target = root / "src/polong/oci/csrc", root / "src/polong/oci/bin"
-    target.mkdir(exist_ok=True)
     made: list[Path] = []
-    for name in PROGRAMS:
-        program = target / name
-        sources = [source / f"{name}.c", source / "raw.h", root / "src/polong/__init__.py", Path(__file__)]
+    for name, package in PROGRAMS.items():
+        source = root / "src/polong" / package / "csrc" / f"{name}.c"
+        program = root / "src/polong" / package / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        sources = [source, root / _HEADERS / "raw.h", root / "src/polong/__init__.py", Path(__file__)]
         if not program.exists() or program.stat().st_mtime < max(path.stat().st_mtime for path in sources if path.exists()):
-            _compile(source / f"{name}.c", program, _version(root))
+            _compile(source, program, root)
         made.append(program)
     return made
 
@@ -41,12 +44,12 @@ def platform_tag() -> str:
     return re.sub(r"[^a-z0-9_]", "_", sysconfig.get_platform().lower())
 
 
-def _compile(source: Path, program: Path, version: str) -> None:
+def _compile(source: Path, program: Path, root: Path) -> None:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise RuntimeError("a C compiler is needed to build polong: install gcc (apt-get install gcc), or set CC")
     temporary = program.with_suffix(".new")
-    command = [*compiler.split(), *_FLAGS, f'-DVERSION="{version}"', "-o", str(temporary), str(source)]
+    command = [*compiler.split(), *_FLAGS, f'-DVERSION="{_version(root)}"', f"-I{root / _HEADERS}", "-o", str(temporary), str(source)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         temporary.unlink(missing_ok=True)

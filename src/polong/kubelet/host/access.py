@@ -103,7 +103,8 @@ class AccessReader:
                     pid=pid,
                 ),
                 started.start_time,
-                dumpable is not None,
+                # Where it could not be told (see is_dumpable), nobody has the target's ids: the kernel comes to no look at it.
+                dumpable is not None or len({*status.uids[:3]}) > 1 or len({*status.gids[:3]}) > 1,
             )
             return found if proc.start_time(pid, self.root) == started.start_time else None
         except (ProcessLookupError, KeyError, ValueError, IndexError, OSError):
@@ -195,11 +196,10 @@ def pod_access(pod: Json, asked: Sequence[Trial], kernel: Kernel) -> Json:
 
 
 def _unknown(asked: Sequence[Trial]) -> list[str]:
-    """Root of a user namespace is told like any root, dumpable or not: only a trial from inside tells them apart."""
-    found = {each.process.pid: each for _, _, seen in asked for each in seen if not each.known and not each.process.holds_all_namespaces}
+    found = {each.process.pid: each for _, _, seen in asked for each in seen if not each.known}
     return [
-        f"container {each.container}, PID {each.pid}: from outside of its user namespace it cannot be told whether it is dumpable;"
-        " it is taken for dumpable (--verify tries it)"
+        f"container {each.container}, PID {each.pid}: it cannot be told whether it is dumpable; it is taken for dumpable"
+        " (--verify tries it)"
         for each in found.values()
     ]
 

@@ -14,6 +14,7 @@ from polong.criapi.wire import v1
 from polong.kit.errors import PolongError
 from polong.kubelet.host.access import Subject, Trial
 from polong.linux import capabilities, proc
+from polong.linux.idmaps import IdMap
 from polong.linux.pidfd import PidFd
 from polong.objects.access import ACTIONS, Process
 
@@ -34,24 +35,6 @@ class Findings:
     direct: dict[str, bool | None] = field(default_factory=dict)
     indirect: dict[str, bool | None] = field(default_factory=dict)
     ended: bool = False
-
-
-@dataclass(frozen=True)
-class IdMap:
-    """uid_map or gid_map of a process (user_namespaces(7)): (inside, outside, count) each."""
-
-    ranges: tuple[tuple[int, int, int], ...]
-
-    @classmethod
-    def read(cls, pid: int, name: str, root: Path = proc.PROC) -> IdMap:
-        lines = (root / str(pid) / name).read_text("ascii").splitlines()
-        return cls(tuple((int(words[0]), int(words[1]), int(words[2])) for words in map(str.split, lines) if len(words) == 3))
-
-    def inside(self, outside: int) -> int | None:
-        for first, base, count in self.ranges:
-            if base <= outside < base + count:
-                return first + outside - base
-        return None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-/* System calls without a C library: x86-64 and aarch64. Only what pause.c, joiner.c and attempt.c need. */
+/* System calls without a C library: x86-64 and aarch64. Only what the programs beside it need. */
 #ifndef POLONG_RAW_H
 #define POLONG_RAW_H
 
@@ -9,7 +9,7 @@ enum { NR_read = 0, NR_write = 1, NR_close = 3, NR_clone3 = 435, NR_open_or_open
        NR_exit = 231, NR_wait4 = 61, NR_prctl = 157, NR_mount = 165, NR_umount2 = 166, NR_unshare = 272, NR_dup3 = 292, NR_fcntl = 72, NR_readlinkat = 267,
        NR_kill = 62, NR_ptrace = 101, NR_process_vm_readv = 310, NR_pidfd_open = 434, NR_pidfd_getfd = 438, NR_clone = 56,
        NR_setresuid = 117, NR_getresuid = 118, NR_setresgid = 119, NR_getresgid = 120, NR_setgroups = 116, NR_getgroups = 115,
-       NR_capset = 126, NR_capget = 125 };
+       NR_capset = 126, NR_capget = 125, NR_setns = 308, NR_get_robust_list = 274 };
 static inline long raw6(long number, long a, long b, long c, long d, long e, long f)
 {
     long result;
@@ -26,7 +26,7 @@ enum { NR_read = 63, NR_write = 64, NR_close = 57, NR_clone3 = 435, NR_open_or_o
        NR_exit = 94, NR_wait4 = 260, NR_prctl = 167, NR_mount = 40, NR_umount2 = 39, NR_unshare = 97, NR_dup3 = 24, NR_fcntl = 25, NR_readlinkat = 78,
        NR_kill = 129, NR_ptrace = 117, NR_process_vm_readv = 270, NR_pidfd_open = 434, NR_pidfd_getfd = 438, NR_clone = 220,
        NR_setresuid = 147, NR_getresuid = 148, NR_setresgid = 149, NR_getresgid = 150, NR_setgroups = 159, NR_getgroups = 158,
-       NR_capset = 91, NR_capget = 90 };
+       NR_capset = 91, NR_capget = 90, NR_setns = 268, NR_get_robust_list = 100 };
 static inline long raw6(long number, long a, long b, long c, long d, long e, long f)
 {
     register long x8 __asm__("x8") = number;

@@ -11,8 +11,9 @@ from polong.criapi.wire import v1
 from polong.kit.errors import Unavailable
 from polong.kubelet.host import attempts
 from polong.kubelet.host.access import Member, Subject
-from polong.kubelet.host.attempts import Findings, IdMap
+from polong.kubelet.host.attempts import Findings
 from polong.kubelet.host.processes import Group
+from polong.linux.idmaps import IdMap
 from polong.objects.access import ACTIONS, Process
 
 Json = dict[str, Any]
