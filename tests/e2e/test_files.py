@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -113,12 +114,153 @@ def test_good_links_lines_and_names(polong: Client, evil: str) -> None:
     assert f"absolute -> {'/'}" in listing
 
 
-def test_a_copy_of_a_directory_holds_no_links(polong: Client, evil: str, tmp_path: Path) -> None:
+def test_a_copy_of_a_directory_holds_no_links_that_lead_out(polong: Client, evil: str, tmp_path: Path) -> None:
     done = polong.try_("files", evil, "cp", ":/e/deep", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "out").rglob("*")] == ["file"]
     assert "link was left out" in done.stderr
     assert (tmp_path / "out" / "file").read_text() == "deep\n"
+
+
+def test_what_is_odd_in_a_tree_is_left_out_by_name(polong: Client, evil: str, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    done = polong.try_("files", evil, "cp", ":/e", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begun < 20
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {".dot", "deep", "lines", "loop", "name\x1b[31m\nline", "plain"}
+    for words in ("fifo was left out: it is a fifo", "zero was left out: it is a character-device", "huge was left out: it has 5242880000"):
+        assert words in done.stderr
+    for name in ("absolute", "climbing", "good", "magic"):
+        assert f"{name} was left out: it is a link to" in done.stderr
+    assert "\x1b" not in done.stderr
+    for path in ("/proc", "/sys", "/proc/1"):
+        assert "the kernel's" in refused(polong, evil, "cp", f":{path}", str(tmp_path / "kernel"))
+
+
+def tree(top: Path) -> dict[str, tuple[int, bytes | str]]:
+    """Names to (permissions, content or goal)."""
+    found: dict[str, tuple[int, bytes | str]] = {}
+    for path in sorted(top.rglob("*")):
+        mode = path.lstat().st_mode & 0o777
+        content: bytes | str = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+        found[str(path.relative_to(top))] = (0 if path.is_symlink() else mode, content)
+    return found
+
+
+def sown(top: Path) -> dict[str, tuple[int, bytes | str]]:
+    (top / "sub" / "deep").mkdir(parents=True)
+    (top / "sub").chmod(0o750)
+    (top / "sub" / "run").write_text("#!/bin/sh")
+    (top / "sub" / "run").chmod(0o755)
+    (top / "sub" / "deep" / "link").symlink_to("../run")
+    (top / "big").write_bytes(os.urandom(3 << 20))
+    (top / os.fsdecode(b"n\xff\n")).write_text("no text")
+    (top / ("l" * 200)).write_text("long")
+    return tree(top)
+
+
+@pytest.mark.parametrize("spec", [{"shareProcessNamespace": True}, {"hostUsers": False}], ids=["shared", "userns"])
+def test_a_tree_goes_in_and_comes_back(polong: Client, tmp_path: Path, spec: dict[str, object]) -> None:
+    """Into an image without tar, and a volume; for a user that is not root, and in a user namespace."""
+    wanted = sown(tmp_path / "mine")
+    bare = {"name": "web", "image": "static-web", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    user = busybox("user", "sleep 1000", securityContext={"runAsUser": 1000, "runAsGroup": 2000}, volumeMounts=bare["volumeMounts"])
+    polong.apply(pod("trees", bare, user, volumes=[{"name": "data", "emptyDir": {}}], **spec))
+    try:
+        polong.ready("trees")
+        for container, place in (("web", "/www"), ("web", "/data"), ("user", "/data/of-user")):
+            polong("files", "trees", "-c", container, "cp", str(tmp_path / "mine"), f":{place}")
+            inside = place if place == "/data/of-user" else f"{place}/mine"
+            back = tmp_path / container / place.strip("/").replace("/", "-")
+            back.parent.mkdir(exist_ok=True)
+            polong("files", "trees", "-c", container, "cp", f":{inside}", str(back))
+            assert tree(back) == wanted
+        owners = polong(
+            "exec", "trees", "-c", "user", "--", "stat", "-c", "%u:%g", "/data/mine/big", "/data/of-user", "/data/of-user/sub/run"
+        )
+        assert owners.split() == ["1000:1000", "1000:2000", "1000:2000"]
+        listed = polong.json("files", "trees", "-c", "user", "ls", "/data/of-user")["items"]
+        assert {(each["uid"], each["gid"]) for each in listed} == {(1000, 2000)}
+        # What is there keeps its owner; "/." is the contents alone.
+        polong("files", "trees", "-c", "web", "cp", f"{tmp_path / 'mine'}/.", ":/data/of-user")
+        assert polong("exec", "trees", "-c", "user", "--", "stat", "-c", "%g", "/data/of-user/big") == "2000\n"
+        one = tmp_path / "one"
+        one.write_text("one")
+        polong("files", "trees", "-c", "user", "cp", str(one), ":/data")
+        assert polong("exec", "trees", "-c", "user", "--", "stat", "-c", "%u:%g", "/data/one") == "1000:2000\n"
+    finally:
+        polong.delete("trees")
+
+
+def test_a_tree_does_not_go_where_it_may_not(polong: Client, evil: str, host: Path, tmp_path: Path) -> None:
+    sown(tmp_path / "mine")
+    os.mkfifo(tmp_path / "mine" / "fifo")
+    os.mkfifo(tmp_path / "pipe")
+    mine = str(tmp_path / "mine")
+    assert "neither a file nor a directory" in refused(polong, evil, "cp", str(tmp_path / "pipe"), ":/e/pipe")
+    assert "neither a file nor a directory" in refused(polong, evil, "cp", "/dev/zero", ":/e/zeros")
+    assert "kernel's" in refused(polong, evil, "cp", mine, ":/proc/sys")
+    assert "kernel's" in refused(polong, evil, "cp", mine, ":/sys/kernel")
+    assert "not a directory" in refused(polong, evil, "cp", mine, ":/e/plain")
+    assert "no such file" in refused(polong, evil, "cp", mine, ":/e/none/there")
+    (tmp_path / "mine" / "deep").mkdir()
+    (tmp_path / "mine" / "deep" / "link").mkdir()
+    (tmp_path / "mine" / "deep" / "link" / "canary").write_text("mine")
+    said = refused(polong, evil, "cp", f"{mine}/.", ":/e")
+    assert "/e/deep/link is a link, not a directory: nothing is written through it" in said
+    assert [path.name for path in host.iterdir()] == ["canary"]
+    assert (host / "canary").read_text() == CANARY
+
+
+def test_a_replaced_file_keeps_no_rights_of_its_old_content(polong: Client, tmp_path: Path) -> None:
+    """As write(2) does: setuid, setgid and capabilities vouched for what was there."""
+    mine = tmp_path / "mine"
+    mine.write_text("new")
+    polong.apply(pod("rights", busybox("app", "cp /bin/busybox /tool; chmod 6755 /tool; echo ready; sleep 1000")))
+    try:
+        polong.ready("rights")
+        (app,) = [each for each in polong.json("ps", "rights")["items"] if each["role"] == "main"]
+        tool = Path(f"/proc/{app['hostPID']}/root/tool")
+        eventually(lambda: tool.stat().st_mode & 0o7777 == 0o6755, "the file")
+        # setpcap(8)'s effective CAP_NET_RAW, version 2; and an attribute that is nobody's proof.
+        os.setxattr(tool, "security.capability", b"\1\0\0\2" + b"\0\x20\0\0" + b"\0" * 12)
+        os.setxattr(tool, "trusted.note", b"kept")
+        assert "security.capability" in os.listxattr(tool)
+        polong("files", "rights", "cp", str(mine), ":/tool")
+        assert tool.stat().st_mode & 0o7777 == 0o755
+        assert "security.capability" not in os.listxattr(tool)
+        assert os.getxattr(tool, "trusted.note") == b"kept"
+    finally:
+        polong.delete("rights")
+
+
+def test_a_racer_sends_no_tree_elsewhere(polong: Client, host: Path, tmp_path: Path) -> None:
+    """Row 50, with real containers: the container swaps a directory for a link while trees are copied into it and out of it."""
+    mine = tmp_path / "mine"
+    (mine / "d").mkdir(parents=True)
+    for number in range(200):
+        (mine / "d" / f"f{number}").write_text("mine")
+    (mine / "d" / "canary").write_text("mine")
+    script = f"mkdir -p /r/d && echo mine > /r/d/canary && cd /r && ln -s {host} l; while :; do mv d x; mv l d; mv d l; mv x d; done"
+    polong.apply(pod("swapper", busybox("app", script)))
+    try:
+        polong.ready("swapper")
+        came = went = 0
+        for turn in range(4):
+            done = polong.try_("files", "swapper", "cp", f"{mine}/.", ":/r")
+            assert "Traceback" not in done.stderr
+            went += done.returncode == 0
+            done = polong.try_("files", "swapper", "cp", ":/r/.", str(tmp_path / f"out{turn}"))
+            came += done.returncode == 0
+            for path in (tmp_path / f"out{turn}").rglob("canary"):
+                assert path.read_text() in ("mine", "mine\n")
+        assert came
+        assert went
+        assert [path.name for path in host.iterdir()] == ["canary"]
+        assert (host / "canary").read_text() == CANARY
+    finally:
+        polong.delete("swapper")
 
 
 def test_writing_replaces_no_link_and_leaves_the_host_alone(polong: Client, evil: str, host: Path, tmp_path: Path) -> None:

@@ -41,10 +41,14 @@ async def handle(
         case "files", "GET":
             options = podfiles.parse(query)
             found, body = await inspector.files(await pod(), query.get("container", ""), options)
-            return Response(200, found) if body is None else Response(200, headers=_BYTES, chunks=body)
+            headers = _BYTES | ({"Content-Type": "application/x-tar"} if options.op == "archive" else {})
+            return Response(200, found) if body is None else Response(200, headers=headers, chunks=body)
         case "files", "POST":
-            _known(query, {"container", "path", "mode", "expected"})
-            path, mode = podfiles.path_of(query), podfiles.mode_of(query)
+            _known(query, {"container", "path", "op", "mode", "expected"})
+            path = podfiles.path_of(query)
+            if podfiles.write_of(query) == podfiles.EXTRACT:
+                return Response(201, await inspector.write_tree(await pod(), query.get("container", ""), path, _stream(request)))
+            mode = podfiles.mode_of(query)
             expected = query.get("expected", "")
             written = await inspector.write_file(await pod(), query.get("container", ""), path, mode, _stream(request), expected)
             return Response(201, written)

@@ -65,6 +65,9 @@ KINDS: dict[str, Json] = {
     "PodFile": {
         **_FILE,
         "truncated": {"type": "boolean"},
+        "entries": {**_NUMBER, "description": "Of a create with op=extract: files, directories and links that were written."},
+        "bytes": {**_NUMBER, "description": "And the bytes of their files."},
+        "leftOut": {**_TEXTS, "description": "And what was not written, and why."},
         "items": {"type": "array", "items": {"type": "object", "properties": _FILE}},
     },
 }
@@ -76,4 +79,4 @@ FILES_QUERY = (
     *((name, "integer") for name in ("offset", "limit", "tail")),
     ("follow", "boolean"),
 )
-WRITE_QUERY = tuple((name, "string") for name in ("container", "path", "mode", "expected"))
+WRITE_QUERY = tuple((name, "string") for name in ("container", "path", "op", "mode", "expected"))

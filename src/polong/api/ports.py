@@ -79,13 +79,18 @@ class Inspector(Protocol):
 
     async def files(self, pod: Json, container: str, options: FileOptions) -> tuple[Json, AsyncIterator[bytes] | None]:
         """A `PodFile` {container, name, type, mode, uid, gid, sizeBytes, modified} and, of a list, items of those (with `target` for
-        links) and `truncated`; and the bytes of a read. `container` may be "" for the default one. NotFound, Invalid, TooLarge,
-        FailedPrecondition, DeadlineExceeded."""
+        links) and `truncated`; and the bytes of a read or of an archive (tar). Ids are as the container counts. `container` may be ""
+        for the default one. NotFound, Invalid, TooLarge, FailedPrecondition, DeadlineExceeded."""
         ...
 
     async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes], expected: str = "") -> Json:
         """The `PodFile` that was put in place, whole, or nothing was changed: Conflict where the file is not of the version `expected`.
         Errors as above."""
+        ...
+
+    async def write_tree(self, pod: Json, container: str, path: str, archive: AsyncIterator[bytes]) -> Json:
+        """The entries of a tar archive beneath the directory `path`, which is made where only its parent is there: its `PodFile` with
+        `entries`, `bytes` and `leftOut` (sentences). What was written before an error stays; the error says how much that is."""
         ...
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import stat
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from polong.cli import files_copy, files_edit, output, pods
+from polong.cli import files_copy, files_edit, files_send, output, pods
 from polong.cli.api import Api
 from polong.cli.errors import Failure
 from polong.cli.escape import cell
@@ -26,7 +23,6 @@ from polong.client.transport import Call
 Json = dict[str, Any]
 
 _GROUP = "/apis/polong.dev/v1alpha1"
-_CHUNK = 256 * 1024
 _LETTERS = {"directory": "d", "link": "l", "fifo": "p", "socket": "s", "character-device": "c", "block-device": "b"}
 
 _EXAMPLES = """
@@ -35,7 +31,7 @@ polong files nginx -c nginx cat /etc/nginx/nginx.conf
 polong files nginx tail -f /var/log/nginx/access.log
 polong files nginx edit /etc/nginx/nginx.conf
 polong files nginx cp :/etc/nginx ./nginx-configuration
-polong files nginx cp ./nginx.conf :/etc/nginx/nginx.conf
+polong files nginx cp ./site :/usr/share/nginx/html
 """
 
 _HELP = "List, print, follow, copy and edit files of a container; needs no shell and no tar in its image."
@@ -111,6 +107,14 @@ class Files:
     def read(self, path: str, more: list[tuple[str, str]] | None = None) -> AsyncIterator[bytes]:
         return self._api.chunks(Call("GET", self._path, [*self._query("read", path), *(more or [])], {"accept": "*/*"}))
 
+    def archive(self, path: str) -> AsyncIterator[bytes]:
+        return self._api.chunks(Call("GET", self._path, self._query("archive", path), {"accept": "*/*"}))
+
+    async def extract(self, path: str, pieces: AsyncIterator[bytes]) -> Json:
+        call = Call("POST", self._path, self._query("extract", path), body=pieces, content_type="application/x-tar")
+        async with await self._api.raw(call) as answer:
+            return await answer.json()
+
     async def write(self, path: str, mode: int, pieces: AsyncIterator[bytes], expected: str = "") -> None:
         query = [*self._query("", path)[:2], ("mode", f"{mode:04o}"), *([("expected", expected)] if expected else [])]
         call = Call("POST", self._path, query, body=pieces, content_type="application/octet-stream")
@@ -121,25 +125,10 @@ class Files:
 async def _copy(files: Files, source: str, goal: str) -> None:
     if source.startswith(":") == goal.startswith(":"):
         raise Failure("one of source and destination is :PATH, in the container, and the other a path here")
-    if source.startswith(":"):
-        skipped = await files_copy.out(files, source, Path(goal))
-        for text in skipped:
-            click.echo(f"Warning: {cell(text)}", err=True)
-        return
-    with Path(source).open("rb") as stream:  # noqa: ASYNC230 - only the reads may be slow, and they run in threads
-        about = os.fstat(stream.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise Failure(f"{source} is not a regular file: into a container single files can be copied")
-        path = goal
-        with suppress(files_copy.Missing):
-            if (await files_copy.described(files, goal))["type"] == "directory":
-                path = f"{goal.rstrip('/')}/{Path(source).name}"
-
-        async def pieces() -> AsyncIterator[bytes]:
-            while data := await asyncio.to_thread(stream.read, _CHUNK):
-                yield data
-
-        await files.write(path, stat.S_IMODE(about.st_mode) & 0o777, pieces())
+    into = goal.startswith(":")
+    skipped = await (files_send.into(files, source, goal) if into else files_copy.out(files, source, Path(goal)))
+    for text in skipped:
+        click.echo(f"Warning: {cell(text)}", err=True)
 
 
 async def _print(chunks: AsyncIterator[bytes]) -> None:

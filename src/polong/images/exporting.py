@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tarfile
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -14,11 +13,11 @@ from polong.images.catalog import Entry
 from polong.images.digest import Digest
 from polong.images.manifest import Manifest
 from polong.images.store import Store
+from polong.kit import tarstream
 
 Json = dict[str, Any]
 
 _CHUNK = 1 << 20
-_BLOCK = 512
 
 
 async def export_archive(store: Store, entries: Sequence[tuple[Entry, Sequence[str]]]) -> AsyncIterator[bytes]:
@@ -51,15 +50,15 @@ async def export_archive(store: Store, entries: Sequence[tuple[Entry, Sequence[s
         yield _header(_path(digest), size)
         async for data in _read(store, digest):
             yield data
-        yield b"\0" * (-size % _BLOCK)
+        yield tarstream.padding(size)
     for name, value in (
         ("index.json", {"schemaVersion": 2, "mediaType": documents.OCI_INDEX, "manifests": index}),
         ("manifest.json", saved),
         ("oci-layout", {"imageLayoutVersion": "1.0.0"}),
     ):
         text = msgspec.json.encode(value)
-        yield _header(name, len(text)) + text + b"\0" * (-len(text) % _BLOCK)
-    yield b"\0" * (2 * _BLOCK)
+        yield _header(name, len(text)) + text + tarstream.padding(len(text))
+    yield tarstream.END
 
 
 async def _read(store: Store, digest: Digest) -> AsyncIterator[bytes]:
@@ -69,9 +68,7 @@ async def _read(store: Store, digest: Digest) -> AsyncIterator[bytes]:
 
 
 def _header(name: str, size: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o644
-    return info.tobuf(tarfile.GNU_FORMAT)
+    return tarstream.header(tarstream.Entry(name.encode(), tarstream.REGULAR, 0o644, 0, 0, size, 0))
 
 
 def _path(digest: Digest) -> str:

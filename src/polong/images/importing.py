@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from polong.images import compression, reference, tarstream
+from polong.images import compression, reference
 from polong.images import digest as digests
 from polong.images import manifest as documents
 from polong.images.catalog import Entry
@@ -23,8 +23,9 @@ from polong.images.digest import Digest
 from polong.images.manifest import Descriptor, Index, Manifest
 from polong.images.pull import Progress, reporter
 from polong.images.store import Store
-from polong.images.tarstream import TarParser
+from polong.kit import tarstream
 from polong.kit.errors import BadRequest, Invalid, PolongError, TooLarge
+from polong.kit.tarstream import TarParser
 
 Json = dict[str, Any]
 

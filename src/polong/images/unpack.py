@@ -14,9 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from polong.images import tarstream, trees
-from polong.images.tarstream import Entry
+from polong.images import trees
+from polong.kit import tarstream
 from polong.kit.errors import Invalid
+from polong.kit.tarstream import Entry
 from polong.linux.fds import Fd
 from polong.linux.paths import IN_ROOT, NO_LINKS, Root
 

@@ -17,9 +17,9 @@ from importlib.machinery import BuiltinImporter, FrozenImporter
 from typing import Any
 
 from polong.images import compression
-from polong.images.tarstream import TarParser
 from polong.images.unpack import NeedsLower, Unpacker
 from polong.kit.errors import Invalid, PolongError
+from polong.kit.tarstream import TarParser
 from polong.linux import syscalls
 from polong.linux.fds import Fd
 from polong.linux.flags import CLONE, MS

@@ -87,6 +87,11 @@ class Inspection:
         group = await self._group(pod, container)
         return _file(pod, group, await files.write(group, path, mode, data, expected=expected))
 
+    async def write_tree(self, pod: Json, container: str, path: str, archive: AsyncIterator[bytes]) -> Json:
+        """What a tar archive holds, beneath a directory; its `PodFile`."""
+        group = await self._group(pod, container)
+        return _file(pod, group, await files.write_tree(group, path, archive))
+
     async def _group(self, pod: Json, container: str) -> Group:
         members = {each.group.container: each.group for each in await self._members(pod) if each.group.container}
         name = container or pods.default_container(pod)

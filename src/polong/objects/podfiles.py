@@ -8,7 +8,11 @@ from typing import Any
 
 from polong.kit.errors import BadRequest
 
-OPERATIONS = ("stat", "list", "read")
+OPERATIONS = ("stat", "list", "read", "archive")
+STREAMED = frozenset({"read", "archive"})
+"""Whose answers are bytes."""
+
+WRITE, EXTRACT = WRITES = ("write", "extract")
 _MOST_PATH = 4095
 _MOST_NUMBER = 1 << 62
 _NUMBERS = ("offset", "limit", "tail")
@@ -17,7 +21,8 @@ _NAMES = {"container", "path", "op", "follow", *_NUMBERS}
 
 @dataclass(frozen=True)
 class FileOptions:
-    """`op` is one of OPERATIONS. Of a read: bytes from `offset`, at most `limit`; or the last `tail` lines; and what is added later."""
+    """`op` is one of OPERATIONS; `archive` is a directory as tar. Of a read: bytes from `offset`, at most `limit`; or the last `tail`
+    lines; and what is added later."""
 
     path: str
     op: str = "stat"
@@ -52,6 +57,16 @@ def parse(query: Mapping[str, str]) -> FileOptions:
     if "tail" in numbers and ("offset" in numbers or "limit" in numbers):
         raise BadRequest("tail goes neither with offset nor with limit")
     return FileOptions(path_of(query), op, follow=query.get("follow", "").lower() in ("1", "t", "true"), **numbers)
+
+
+def write_of(query: Mapping[str, str]) -> str:
+    """WRITE: the body is one file; EXTRACT: it is a tar archive of what shall lie in the directory. BadRequest."""
+    op = query.get("op") or WRITE
+    if op not in WRITES:
+        raise BadRequest(f"op {op[:40]!r} is not one of {', '.join(WRITES)}")
+    if op == EXTRACT and ("mode" in query or "expected" in query):
+        raise BadRequest("mode and expected are of single files: op=extract takes neither")
+    return op
 
 
 def mode_of(query: Mapping[str, str]) -> int:

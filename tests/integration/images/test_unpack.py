@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.fixtures import oci
 
-from polong.images.tarstream import TarParser
 from polong.images.unpack import Totals, Unpacker
 from polong.kit.errors import Invalid
+from polong.kit.tarstream import TarParser
 from polong.linux.paths import Root
 
 CAPABILITY = b"\1\0\0\2" + b"\0\4\0\0" + b"\0" * 12

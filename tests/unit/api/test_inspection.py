@@ -37,10 +37,14 @@ class FakeInspector:
         async def body() -> AsyncIterator[bytes]:
             yield b"\x00bytes"
 
-        return {"kind": "PodFile"}, body() if options.op == "read" else None
+        return {"kind": "PodFile"}, body() if options.op in ("read", "archive") else None
 
     async def write_file(self, pod: Json, container: str, path: str, mode: int, data: AsyncIterator[bytes], expected: str = "") -> Json:
         self.calls.append(("write", pods.name(pod), container, path, mode, b"".join([chunk async for chunk in data])))
+        return {"kind": "PodFile"}
+
+    async def write_tree(self, pod: Json, container: str, path: str, archive: AsyncIterator[bytes]) -> Json:
+        self.calls.append(("extract", pods.name(pod), container, path, b"".join([chunk async for chunk in archive])))
         return {"kind": "PodFile"}
 
 
@@ -72,6 +76,15 @@ async def test_files_are_told_and_streamed(api: Api, inspector: FakeInspector) -
 async def test_a_file_is_written(api: Api, inspector: FakeInspector) -> None:
     assert (await api("POST", f"{POD}/files", b"data", path="/x", mode="600"))[0] == 201
     assert inspector.calls == [("write", "p", "", "/x", 0o600, b"data")]
+
+
+async def test_a_tree_goes_as_an_archive(api: Api, inspector: FakeInspector) -> None:
+    assert (await api("POST", f"{POD}/files", b"tar", path="/d", op="extract"))[0] == 201
+    assert inspector.calls == [("extract", "p", "", "/d", b"tar")]
+    response = await api.respond("GET", f"{POD}/files", path="/d", op="archive")
+    assert response.headers["Content-Type"] == "application/x-tar"
+    for query in ({"op": "else"}, {"op": "extract", "mode": "600"}, {"op": "extract", "expected": "1"}):
+        assert (await api("POST", f"{POD}/files", b"", path="/d", **query))[0] == 400
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ from polong.kit.errors import DeadlineExceeded, FailedPrecondition, Internal, Po
 from polong.kubelet.host.processes import Group, below
 from polong.linux import proc, process
 from polong.linux.fds import Fd
-from polong.objects.podfiles import FileOptions
+from polong.linux.idmaps import IDENTITY, IdMap
+from polong.linux.streams import FdWriter
+from polong.objects.podfiles import STREAMED, FileOptions
 
 Json = dict[str, Any]
 
@@ -28,7 +30,7 @@ _ANSWERING = 10.0
 _STALLED = 60.0
 _LEAVING = 2.0
 _HEADER_BYTES = 16 << 20
-_PIECE = 64 * 1024
+_PIECE = 256 * 1024
 _COMMAND = (sys.executable, "-I", "-m", "polong.kubelet.host.fileworker")
 
 
@@ -40,6 +42,8 @@ class Place:
     main: Fd
     uid: int
     gid: int
+    uids: IdMap = IDENTITY
+    gids: IdMap = IDENTITY
 
     def __enter__(self) -> Place:
         return self
@@ -65,7 +69,8 @@ def hold(group: Group, root: Path = proc.PROC) -> Place:
             status = handle.status()
             if not inside or handle.stat().state in "ZX":
                 raise gone
-            return Place(opened, main, status.uids[3], status.gids[3])
+            maps = [IdMap.read(group.pid, name, root) for name in ("uid_map", "gid_map")]
+            return Place(opened, main, status.uids[3], status.gids[3], *maps)
     except (OSError, PolongError) as error:
         main.close()
         if opened is not None:
@@ -112,9 +117,16 @@ class Worker:
             async for chunk in data:
                 for start in range(0, len(chunk), _PIECE):
                     piece = chunk[start : start + _PIECE]
-                    await stdin.write(len(piece).to_bytes(4, "big") + piece)
-            await stdin.write(bytes(4))
+                    await self._give(stdin, len(piece).to_bytes(4, "big") + piece)
+            await self._give(stdin, bytes(4))
         await stdin.close()
+
+    async def _give(self, stdin: FdWriter, piece: bytes) -> None:
+        try:
+            async with asyncio.timeout(_STALLED):
+                await stdin.write(piece)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the container's file system took nothing for {_STALLED:g} s") from None
 
     async def give_up(self) -> None:
         """Let it take back what it began, then end it."""
@@ -158,7 +170,8 @@ class Body:
 
 def _start(place: Place, task: Json, *, feeds: bool = False) -> Worker:
     numbers = place.root.fileno(), place.main.fileno()
-    words = [*_COMMAND, json.dumps({**task, "root": numbers[0], "main": numbers[1], "most": MOST_BYTES})]
+    maps = {"uids": place.uids.ranges, "gids": place.gids.ranges}
+    words = [*_COMMAND, json.dumps({**task, **maps, "root": numbers[0], "main": numbers[1], "most": MOST_BYTES})]
     stdin = process.PIPE if feeds else None
     return Worker(process.spawn(words, stdin=stdin, stdout=process.PIPE, pass_fds=numbers))
 
@@ -175,19 +188,27 @@ async def look(group: Group, options: FileOptions, holding: Hold = hold) -> tupl
     except BaseException:
         await worker.child.aclose()
         raise
-    if options.op != "read":
+    if options.op not in STREAMED:
         await worker.child.aclose()
         return found, None
     return found, worker.body(follow=options.follow)
 
 
 async def write(group: Group, path: str, mode: int, data: AsyncIterator[bytes], holding: Hold = hold, *, expected: str = "") -> Json:
-    """Put a file in place, whole or not at all; a new one belongs to the user of the container's main process. Conflict where it is
-    not of the `expected` version any more."""
+    """Put a file in place, whole or not at all. Conflict where it is not of the `expected` version any more."""
+    return await _send(group, {"op": "write", "path": path, "mode": mode, "expected": expected}, data, holding)
+
+
+async def write_tree(group: Group, path: str, archive: AsyncIterator[bytes], holding: Hold = hold) -> Json:
+    """The entries of a tar archive beneath a directory; with `entries`, `bytes` and `leftOut`. What was written before it failed
+    stays, and the error says how much."""
+    return await _send(group, {"op": "extract", "path": path}, archive, holding)
+
+
+async def _send(group: Group, task: Json, data: AsyncIterator[bytes], holding: Hold) -> Json:
+    """New files belong to the user of the container's main process."""
     with holding(group) as place:
-        worker = _start(
-            place, {"op": "write", "path": path, "mode": mode, "uid": place.uid, "gid": place.gid, "expected": expected}, feeds=True
-        )
+        worker = _start(place, {**task, "uid": place.uid, "gid": place.gid}, feeds=True)
     try:
         await worker.feed(data)
         return await worker.header(_STALLED)

@@ -2,7 +2,7 @@
 
 It never enters the container: it stays in the node's namespaces and walks from the descriptor of the container's root, beneath which the
 kernel resolves every path (openat2). Being a process of its own, it can be killed whatever a file system there does to it. Its answer is
-one line of JSON, and after it, for `read`, the bytes.
+one line of JSON, and after it, for `read` and `archive`, the bytes.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ import resource
 import select
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from polong.kit.errors import Conflict, FailedPrecondition, Invalid, NotFound, PolongError, TooLarge
-from polong.linux import filesystems, paths
+from polong.kit.errors import FailedPrecondition, Invalid, NotFound, PolongError, TooLarge
+from polong.kubelet.host import filetree, filewrite
+from polong.kubelet.host.filewrite import New
+from polong.linux import credentials, filesystems, paths
 from polong.linux.fds import Fd
 
 Json = dict[str, Any]
 
 MOST_ENTRIES = 10_000
-_CHUNK = 64 * 1024
+_CHUNK = 256 * 1024
 _MEMORY = 512 << 20
 _TAIL_BYTES = 8 << 20
 _LOOK_AGAIN_MS = 250
-_TYPES = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "link",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "character-device",
-    stat.S_IFBLK: "block-device",
-}
+_OVERFLOW = 65534
 
 
 def run(task: Json) -> None:
-    """`task`: {root, main, op, path} and what the operation takes; `root` and `main` (a pidfd) are descriptors. Writes the answer."""
+    """`task`: {root, main, op, path, uids, gids} and what the operation takes; `root` and `main` (a pidfd) are descriptors, `uids` and
+    `gids` the maps of the container's user namespace. Writes the answer."""
     with paths.Root(Fd(task["root"])) as root:
-        if task["op"] == "write":
-            _say(_write(root, task))
+        if task["op"] in _WRITES:
+            if (task["uid"], task["gid"]) != (os.geteuid(), os.getegid()):
+                credentials.make_files_as(task["uid"], task["gid"])
+            _say(_WRITES[task["op"]](root, task))
             return
         with root.open_at(task["path"]) as found:
             match task["op"]:
                 case "stat":
-                    _say(_described(task["path"], os.fstat(found.fileno())))
+                    _say(_described(task["path"], os.fstat(found.fileno()), task))
                 case "list":
-                    _say({**_described(task["path"], os.fstat(found.fileno())), **_entries(found, task["path"])})
+                    _say({**_described(task["path"], os.fstat(found.fileno()), task), **_entries(found, task)})
+                case "archive":
+                    _archive(found, task)
                 case "read":
                     _read(found, task)
 
@@ -65,21 +65,30 @@ def _put(data: bytes) -> None:
         view = view[os.write(1, view) :]
 
 
-def _described(name: str, found: os.stat_result) -> Json:
+def _described(name: str, found: os.stat_result, task: Json) -> Json:
     return {
         "name": name,
-        "type": _TYPES.get(stat.S_IFMT(found.st_mode), "unknown"),
+        "type": filewrite.kind(found.st_mode),
         "mode": f"{stat.S_IMODE(found.st_mode):04o}",
-        "uid": found.st_uid,
-        "gid": found.st_gid,
+        "uid": _inside(task, "uids", found.st_uid),
+        "gid": _inside(task, "gids", found.st_gid),
         "sizeBytes": found.st_size,
         "modified": int(found.st_mtime),
-        "version": f"{found.st_ino}.{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_size}",
+        "version": filewrite.version(found),
     }
 
 
-def _entries(directory: Fd, path: str) -> Json:
+def _inside(task: Json, name: str, outside: int) -> int:
+    """An id as the container counts: user_namespaces(7) shows those that it does not have as the overflow id."""
+    for first, base, count in task[name]:
+        if base <= outside < base + count:
+            return int(first + outside - base)
+    return _OVERFLOW
+
+
+def _entries(directory: Fd, task: Json) -> Json:
     """At most MOST_ENTRIES, sorted; `truncated` where there are more. A name that is no UTF-8 has its bytes written as escapes."""
+    path = task["path"]
     if not stat.S_ISDIR(os.fstat(directory.fileno()).st_mode):
         raise Invalid(f"{path} is not a directory")
     items: list[Json] = []
@@ -90,7 +99,7 @@ def _entries(directory: Fd, path: str) -> Json:
                 truncated = True
                 break
             try:
-                item = _described(_name(entry.name), entry.stat(follow_symlinks=False))
+                item = _described(_name(entry.name), entry.stat(follow_symlinks=False), task)
                 if item["type"] == "link":
                     item["target"] = _name(os.readlink(entry.name, dir_fd=fd.fileno()))
             except FileNotFoundError:
@@ -103,11 +112,22 @@ def _name(raw: str) -> str:
     return os.fsencode(raw).decode("utf-8", "backslashreplace")
 
 
+def _archive(found: Fd, task: Json) -> None:
+    about = os.fstat(found.fileno())
+    if not stat.S_ISDIR(about.st_mode):
+        raise Invalid(f"{task['path']} is a {filewrite.kind(about.st_mode)}, not a directory")
+    if filesystems.magic(found.fileno()) in filesystems.KERNEL:
+        raise Invalid(f"{task['path']} is a directory of the kernel's, not of the container's")
+    with Fd(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.fileno())) as top:
+        _say(_described(task["path"], about, task))
+        filetree.Archive(_put, task["most"], lambda name, number: _inside(task, name, number)).write(top)
+
+
 def _regular(found: Fd, path: str) -> os.stat_result:
     """Refuses what would block, never end, or act when it is opened."""
     about = os.fstat(found.fileno())
     if not stat.S_ISREG(about.st_mode):
-        raise Invalid(f"{path} is a {_TYPES.get(stat.S_IFMT(about.st_mode), 'special file')}, not a regular file")
+        raise Invalid(f"{path} is a {filewrite.kind(about.st_mode)}, not a regular file")
     if filesystems.magic(found.fileno()) in filesystems.KERNEL:
         raise Invalid(f"{path} is a file of the kernel's, not of the container's: read it from inside, with exec")
     return about
@@ -130,7 +150,7 @@ def _read(found: Fd, task: Json) -> None:
             length = min(length, task["limit"])
         if length > most:
             raise TooLarge(f"{path} has {length} bytes to read; the most is {most}: read it in parts, by offset and limit")
-        _say(_described(path, about))
+        _say(_described(path, about, task))
         done = _copy(fd, start, length)
         if task.get("follow"):
             _follow(fd, start + done, task["main"])
@@ -189,78 +209,79 @@ def _write(root: paths.Root, task: Json) -> Json:
     if name in {"", ".", ".."}:
         raise Invalid(f"{path} names no file")
     with root.open_at(head or "/", os.O_RDONLY | os.O_DIRECTORY) as parent:
-        if filesystems.magic(parent.fileno()) in filesystems.KERNEL:
-            raise Invalid(f"{path} is on a file system of the kernel's: nothing is written there")
-        owner, mode = (task["uid"], task["gid"]), task["mode"]
-        old = _there(parent, name)
-        _unchanged(old, path, task.get("expected", ""))
-        if old is not None:
-            if not stat.S_ISREG(old.st_mode):
-                raise Invalid(f"{path} is a {_TYPES.get(stat.S_IFMT(old.st_mode), 'special file')}, not a regular file")
-            owner, mode = (old.st_uid, old.st_gid), stat.S_IMODE(old.st_mode) & 0o777
-        temporary = f".{name[:200]}.{os.getpid()}.polong"
+        filewrite.refuse_kernel(parent, path)
+        new = New(task["uid"], task["gid"], task["mode"], task.get("expected", ""))
+
+        def fill(fd: Fd) -> None:
+            total = 0
+            for data in _pieces(path):
+                total += len(data)
+                if total > task["most"]:
+                    raise TooLarge(f"{path} would become larger than {task['most']} bytes")
+                filetree.write_all(fd, data)
+
+        return _described(path, filewrite.put(filewrite.Place(parent, name, path), new, fill), task)
+
+
+def _extract(root: paths.Root, task: Json) -> Json:
+    """A tree of an archive into a directory that is there, or into a new one; see `filetree.Extraction`."""
+    path = task["path"]
+    with _top(root, path, task) as (top, fresh):
+        filewrite.refuse_kernel(top, path)
+        tree = filetree.Extraction(top, path, task["uid"], task["gid"], task["most"], fresh)
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with Fd(os.open(temporary, flags, 0o600, dir_fd=parent.fileno())) as fd:
-                _fill(fd, path, task["most"])
-                os.fchown(fd.fileno(), *owner)
-                os.fchmod(fd.fileno(), mode)
-                if old is not None:
-                    _take_attributes(fd, parent, name)
-                _unchanged(_there(parent, name), path, task.get("expected", ""))
-                os.replace(temporary, name, src_dir_fd=parent.fileno(), dst_dir_fd=parent.fileno())
-                return _described(path, os.fstat(fd.fileno()))
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=parent.fileno())
-            raise
+            tree.run(_pieces(path))
+        except PolongError as error:
+            raise type(error)(f"{error.message}{_so_far(tree)}") from None
+        except OSError as error:
+            raise FailedPrecondition(f"{path}: {(error.strerror or str(error)).lower()}{_so_far(tree)}") from None
+        counts = {"entries": tree.entries, "bytes": tree.written, "leftOut": tree.left_out[:MOST_ENTRIES]}
+        return {**_described(path, os.fstat(top.fileno()), task), **counts}
 
 
-def _there(parent: Fd, name: str) -> os.stat_result | None:
+def _so_far(tree: filetree.Extraction) -> str:
+    return f"; {tree.entries} files and directories were written before" if tree.entries else "; nothing was written"
+
+
+@contextmanager
+def _top(root: paths.Root, path: str, task: Json) -> Iterator[tuple[Fd, bool]]:
+    """Opened once; links on the way are the container's own, and were named by whoever asks. A new one that fills with nothing goes."""
+    flags = os.O_RDONLY | os.O_DIRECTORY
     try:
-        return os.stat(name, dir_fd=parent.fileno(), follow_symlinks=False)
+        with root.open_at(path, flags) as found:
+            yield found, False
+            return
     except FileNotFoundError:
-        return None
+        head, _, name = path.rstrip("/").rpartition("/")
+        if name in {"", ".", ".."}:
+            raise
+    with root.open_at(head or "/", flags) as parent:
+        filewrite.refuse_kernel(parent, path)
+        top, fresh = filewrite.directory(filewrite.Place(parent, name, path), New(task["uid"], task["gid"], 0o755))
+        with top:
+            try:
+                yield top, fresh
+            except BaseException:
+                if fresh:
+                    with suppress(OSError):
+                        os.rmdir(name, dir_fd=parent.fileno())
+                raise
 
 
-def _unchanged(found: os.stat_result | None, path: str, expected: str) -> None:
-    """Refuses to replace what is no longer the version that the writer has read."""
-    if expected and (found is None or _described(path, found)["version"] != expected):
-        raise Conflict(f"{path} was changed by somebody else since it was read: nothing was written")
-
-
-def _take_attributes(fd: Fd, parent: Fd, name: str) -> None:
-    """Extended attributes of the file that is replaced; those that its file system does not let us set stay behind."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with suppress(OSError), Fd(os.open(name, flags, dir_fd=parent.fileno())) as old:
-        for each in os.listxattr(old.fileno()):
-            with suppress(OSError):
-                os.setxattr(fd.fileno(), each, os.getxattr(old.fileno(), each))
-
-
-def _fill(fd: Fd, path: str, most: int) -> None:
-    """Pieces, each after its length in four bytes; the empty one says that all came. Without it nothing is put in place."""
-    total = 0
+def _pieces(path: str) -> Iterator[bytes]:
+    """Each comes after its length in four bytes; the empty one says that all came. Without it nothing is put in place."""
     while length := int.from_bytes(_exactly(4, path), "big"):
-        total += length
-        if total > most:
-            raise TooLarge(f"{path} would become larger than {most} bytes")
-        while length:
-            data = _exactly(min(length, _CHUNK), path)
-            length -= len(data)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd.fileno(), view) :]
+        yield _exactly(length, path)
 
 
 def _exactly(count: int, path: str) -> bytes:
-    data = b""
+    data = bytearray()
     while len(data) < count:
         more = os.read(0, count - len(data))
         if not more:
             raise FailedPrecondition(f"what was to become {path} ended early: nothing was changed")
         data += more
-    return data
+    return bytes(data)
 
 
 _REFUSALS = {
@@ -274,6 +295,9 @@ _REFUSALS = {
 def explain(error: OSError, path: str) -> PolongError:
     kind, text = _REFUSALS.get(errno.errorcode.get(error.errno or 0, ""), (FailedPrecondition, (error.strerror or str(error)).lower()))
     return kind(f"{path}: {text}")
+
+
+_WRITES = {"write": _write, "extract": _extract}
 
 
 def main() -> int:

@@ -1,4 +1,5 @@
 """A tar parser without I/O: bytes in, entries and their content out. Knows ustar, PAX and GNU long names; refuses sparse files.
+And the headers of an archive of ours, with remarks of the writer in PAX records of our own, which other programs pass over.
 
 Bounded in names, PAX records and entries; sizes are never negative (CPython's tarfile looped on such, CVE-2025-8194); a bad checksum is
 an error at once. It resolves no path: that is for whoever unpacks. Formats: POSIX.1-2017 pax, GNU tar manual "Basic Tar Format".
@@ -6,6 +7,7 @@ an error at once. It resolves no path: that is for whoever unpacks. Formats: POS
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,6 +22,9 @@ REGULAR, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1
 _KINDS = {b"\0": REGULAR, b"7": REGULAR, **{kind: kind for kind in (REGULAR, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO)}}
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
 _XATTR = b"SCHILY.xattr."
+_OURS = b"POLONG."
+_REMARKS_LIMIT = 4 << 20
+END = b"\0" * (2 * BLOCK)
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,12 @@ class _Extended:
 
 
 class TarParser:
-    """`feed` bytes, get `Entry` values, then the content of each as bytes; after the end of the archive everything is ignored."""
+    """`feed` bytes, get `Entry` values, then the content of each as bytes; after the end of the archive everything is ignored.
+    `remarks` of the writer (see `remark`) come by name."""
 
     def __init__(self, entries: int = 2_000_000) -> None:
+        self.remarks: list[tuple[str, str]] = []
+        self._remarked = 0
         self._buffer = bytearray()
         self._extended = _Extended()
         self._remaining = 0
@@ -139,13 +147,22 @@ class TarParser:
             self._extended.link = content.rstrip(b"\0")
         elif kind == _PAX:
             self._extended.records = _pax(content)
-        # A global header carries comments (git archive); what it could override for all entries is not used by any image tool.
+        else:
+            # What a global header could override for all entries is not used by any image tool: only our own records are looked at.
+            self._remark({key: value for key, value in _pax(content).items() if key.startswith(_OURS)})
+
+    def _remark(self, records: dict[bytes, bytes]) -> None:
+        for key, value in records.items():
+            self._remarked += len(value)
+            if self._remarked > _REMARKS_LIMIT:
+                raise TooLarge(f"tar archive has more than {_REMARKS_LIMIT} bytes of remarks")
+            self.remarks.append((key[len(_OURS) :].decode("utf-8", "replace"), value.decode("utf-8", "backslashreplace")))
 
 
 def _entry(block: bytes, kind: bytes, size: int, extended: _Extended) -> Entry:
     records = extended.records
     if kind == b"S" or any(key.startswith(b"GNU.sparse") for key in records):
-        raise Unsupported("tar archive has a sparse file, which is not supported in layers")
+        raise Unsupported("tar archive has a sparse file, which is not supported")
     name = _until_nul(block[0:100])
     if block[257:262] == b"ustar" and block[257:265] != b"ustar  \0" and (prefix := _until_nul(block[345:500])):
         name = prefix + b"/" + name
@@ -230,3 +247,31 @@ def _pax(content: bytes) -> dict[bytes, bytes]:
         records[key] = value
         position += length
     return records
+
+
+# --- writing -------------------------------------------------------------------------------------------------------------------------
+
+
+def header(entry: Entry) -> bytes:
+    """The blocks before an entry's content, which `padding` follows. A name may be any bytes."""
+    info = tarfile.TarInfo(entry.name.decode("utf-8", "surrogateescape"))
+    info.type, info.mode, info.size = entry.kind, entry.mode, entry.size
+    info.uid, info.gid, info.mtime = entry.uid, entry.gid, entry.mtime // 1_000_000_000
+    info.linkname = entry.link.decode("utf-8", "surrogateescape")
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def padding(size: int) -> bytes:
+    return b"\0" * (-size % BLOCK)
+
+
+def remark(name: str, text: str) -> bytes:
+    """A global header that says `text` to whoever reads the archive with `TarParser`; others pass over it."""
+    body = b" " + _OURS + name.encode("ascii") + b"=" + text.encode("utf-8", "backslashreplace") + b"\n"
+    length = len(body) + 1
+    while len(str(length)) + len(body) != length:
+        length = len(str(length)) + len(body)
+    content = str(length).encode("ascii") + body
+    info = tarfile.TarInfo("polong")
+    info.type, info.size = _PAX_GLOBAL, len(content)
+    return info.tobuf(tarfile.USTAR_FORMAT) + content + padding(len(content))

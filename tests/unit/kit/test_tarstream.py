@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fixtures import oci
 
-from polong.images.tarstream import REGULAR, Entry, TarParser
 from polong.kit.errors import Invalid, PolongError, TooLarge, Unsupported
+from polong.kit.tarstream import REGULAR, Entry, TarParser
 
 
 def parse(data: bytes, step: int = 1 << 20) -> list[tuple[Entry, bytes]]:
