@@ -57,3 +57,13 @@ def cluster(node: Node, request: pytest.FixtureRequest) -> Iterator[Cluster]:
         cluster.gone("namespaces", cluster.namespace, timeout=120, namespaced=False)
     finally:
         cluster.close()
+
+
+@pytest.fixture(scope="session")
+def udp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a static program of that name, for hostPath volumes: see udp.c."""
+    directory = tmp_path_factory.mktemp("udp")
+    directory.chmod(0o755)
+    program = directory / "udp"
+    subprocess.run(["gcc", "-static", "-O2", "-o", str(program), str(HERE / "udp.c")], check=True, timeout=60)
+    return program

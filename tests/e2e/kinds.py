@@ -26,6 +26,13 @@ SAMPLES: dict[str, Json] = {
     "persistentvolumeclaims": {
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}, "storageClassName": "standard"}
     },
+    "services": {"spec": {"ports": [{"port": 80, "targetPort": "web"}]}},
+    "endpoints": {"subsets": [{"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80, "protocol": "TCP"}]}]},
+    "endpointslices.discovery.k8s.io": {
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.1.2.3"]}],
+        "ports": [{"name": "web", "port": 80, "protocol": "TCP"}],
+    },
     "events": {"reason": "Sample", "message": "one", "type": "Normal", "involvedObject": {"kind": "Pod", "name": "some"}},
     "nodes": {"spec": {"unschedulable": True}},
     "namespaces": {},
@@ -48,6 +55,9 @@ KINDS = {
     "resourcequotas": "ResourceQuota",
     "podtemplates": "PodTemplate",
     "persistentvolumeclaims": "PersistentVolumeClaim",
+    "services": "Service",
+    "endpoints": "Endpoints",
+    "endpointslices.discovery.k8s.io": "EndpointSlice",
     "events": "Event",
     "nodes": "Node",
     "namespaces": "Namespace",

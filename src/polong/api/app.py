@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -28,6 +27,7 @@ from polong.api import (
     podstreams,
     processes,
     resourcemetrics,
+    serviceproxy,
     status,
 )
 from polong.api.admission import plugins
@@ -42,6 +42,7 @@ from polong.api.openapi import OpenApi
 from polong.api.paths import Target
 from polong.api.ports import Images, Inspector, Metrics, Node, ResourceMetrics
 from polong.api.resources import reviews
+from polong.api.resources.endpoints import EndpointSlices
 from polong.api.resources.kind import Kind
 from polong.api.resources.pods import Pods
 from polong.api.resources.rbac import ClusterRoles
@@ -69,6 +70,9 @@ Json = dict[str, Any]
 
 KUBERNETES = ("1", "33", "0")
 """The version whose behaviour this API follows; kubectl warns where its own is more than one minor away."""
+
+SERVICE_CIDR = "10.96.0.0/20"
+"""Where nobody says otherwise; what leads the packets is somebody else's work (daemon)."""
 
 _VERBS: Mapping[str, Callable[[Call], Awaitable[Response]]] = {
     "create": create,
@@ -103,8 +107,9 @@ class Service:
         clock: Clock | None = None,
         root_ca: str = "",
         tokens: Tokens | None = None,
+        service_cidr: str = SERVICE_CIDR,
     ) -> None:
-        """Without `tokens`, those that are given end with this object."""
+        """Without `tokens`, those that are given end with this object. Services get addresses of `service_cidr`."""
         self.node = node
         self.images = images
         self.inspector: Inspector | None = None
@@ -121,7 +126,7 @@ class Service:
         quotas = ResourceQuota(self._registry)
         pods = Pods(node_name)
         scheduler = Scheduler(self._store, pods, self._clock, pods.own_node())
-        self._admission = plugins.chain(self._authorizer, pods, quotas, scheduler, lambda: self.images)
+        self._admission = plugins.chain(self._authorizer, pods, quotas, scheduler, lambda: self.images, service_cidr)
         self.controllers = Controllers(self._store, self._registry, self._clock, quotas, scheduler, root_ca)
         self._discovery = discovery.Discovery(self._registry)
         self._openapi = OpenApi(self._registry, version()["gitVersion"])
@@ -221,8 +226,7 @@ class Service:
             if target.subresource == "log":
                 return await podlog.log(await self._pod(target), query, self.require_node(), self._clock, self._tasks)
             if target.subresource == "proxy":
-                pod = await self._pod(replace(target, name=podproxy.pod_name(target.name)))
-                return await podproxy.handle(request, target.name, pod)
+                return await self._proxy(request, kind, target)
             if target.subresource in podstreams.STREAMS:
                 raise BadRequest("Upgrade request required")
         elif (
@@ -269,6 +273,14 @@ class Service:
         assert kind is not None
         pod, _ = await self._store.get(kind, target.namespace, target.name)
         return pod
+
+    async def _proxy(self, request: Request, kind: Kind, target: Target) -> Response:
+        """To a Pod, or to one of a Service's."""
+        one, _ = await self._store.get(kind, target.namespace, podproxy.pod_name(target.name))
+        if kind.resource == gvk.PODS:
+            return await podproxy.handle(request, podproxy.location(target.name, one))
+        slices = (await self._store.page(EndpointSlices(), target.namespace)).items
+        return await podproxy.handle(request, serviceproxy.location(target.name, one, slices))
 
     async def _stored(self, plural: str, namespace: str) -> list[Json]:
         kind = self._registry.find("", "v1", plural)

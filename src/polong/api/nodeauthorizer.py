@@ -26,6 +26,8 @@ _RULES: Mapping[tuple[str, str, str], frozenset[str]] = {
     ("", "configmaps", ""): frozenset({"get", "list", "watch"}),
     ("", "secrets", ""): frozenset({"get", "list", "watch"}),
     ("", "persistentvolumeclaims", ""): frozenset({"get", "list", "watch"}),
+    ("", "services", ""): frozenset({"get", "list", "watch"}),
+    ("discovery.k8s.io", "endpointslices", ""): frozenset({"get", "list", "watch"}),
     ("node.k8s.io", "runtimeclasses", ""): frozenset({"get", "list", "watch"}),
     ("", "serviceaccounts", ""): frozenset({"get"}),
     ("", "serviceaccounts", "token"): frozenset({"create"}),

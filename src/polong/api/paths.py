@@ -40,9 +40,9 @@ def parse(path: str) -> Target | None:
 
 
 def proxied(path: str) -> tuple[str, str]:
-    """`/api/v1/namespaces/ns/pods/p/proxy` and what follows it, as it was sent; the whole path and nothing for any other."""
+    """`/api/v1/namespaces/ns/pods/p/proxy`, or a Service's, and what follows it as it was sent; else the whole path and nothing."""
     parts = path.split("/", 8)
-    if len(parts) >= 8 and parts[1:4] == ["api", "v1", "namespaces"] and parts[5] == "pods" and parts[7] == "proxy":
+    if len(parts) >= 8 and parts[1:4] == ["api", "v1", "namespaces"] and parts[5] in ("pods", "services") and parts[7] == "proxy":
         return "/".join(parts[:8]), "/" + parts[8] if len(parts) > 8 else ""
     return path, ""
 

@@ -1,4 +1,4 @@
-"""pods/proxy: any HTTP request, passed on to a port of a Pod, and its answer back.
+"""pods/proxy: any HTTP request, passed on to a port of a Pod, and its answer back. So do Services (serviceproxy.py).
 
 Nothing of the caller's identity goes to the Pod, redirects are the client's to follow, and no other address than the Pod's own is
 ever dialled. Source: pkg/registry/core/pod/strategy.go (ResourceLocation), apimachinery pkg/util/proxy (UpgradeAwareHandler).
@@ -44,28 +44,32 @@ def streams_body(path: str) -> bool:
 
 
 def pod_name(name: str) -> str:
-    """The Pod of `[scheme:]name[:port]`."""
-    return _split(name)[1]
+    """The object of `[scheme:]name[:port]`."""
+    return split(name)[1]
 
 
-def _split(name: str) -> tuple[str, str, str]:
-    """(scheme, Pod, port). BadRequest."""
+def split(name: str, what: str = "pod") -> tuple[str, str, str]:
+    """(scheme, name, port). BadRequest."""
     parts = name.split(":")
     scheme = "http"
     if len(parts) == 3:
         scheme, parts = parts[0] or "http", parts[1:]
     if len(parts) > 2 or scheme not in ("http", "https"):
-        raise BadRequest(f'invalid pod request "{name}"')
+        raise BadRequest(f'invalid {what} request "{name}"')
     return scheme, parts[0], parts[1] if len(parts) == 2 else ""
 
 
 def location(name: str, pod: Json) -> str:
     """`scheme://address:port` of a Pod's port. BadRequest where it has no address, or the port is not a number."""
-    scheme, _, port = _split(name)
+    scheme, _, port = split(name)
     if not port:
         ports = [one for container in pods.containers(pod) for one in container.get("ports") or ()]
         port = str(ports[0]["containerPort"]) if ports else ""
-    address = str(pods.status(pod).get("podIP") or "")
+    return url(scheme, str(pods.status(pod).get("podIP") or ""), port)
+
+
+def url(scheme: str, address: str, port: str) -> str:
+    """BadRequest as `location`."""
     if not address:
         raise BadRequest("address not allowed")
     ip = ipaddress.ip_address(address)
@@ -82,8 +86,8 @@ def _allowed(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified)
 
 
-async def handle(request: Request, name: str, pod: Json) -> Response:
-    """`name` as the path has it, with scheme and port."""
+async def handle(request: Request, base: str) -> Response:
+    """`base` is `scheme://address:port`."""
     path = paths.proxied(request.path)[1]
     if request.method not in _METHODS:
         raise status.method_not_allowed()
@@ -91,11 +95,11 @@ async def handle(request: Request, name: str, pod: Json) -> Response:
         # A page's relative links only work from beneath a slash.
         query = "&".join(f"{quote(key)}={quote(value)}" for key, value in request.query)
         return Response(301, b"", {"Location": f"{request.path}/" + (f"?{query}" if query else "")})
-    url = URL(location(name, pod) + (path or "/"), encoded=True).with_query(list(request.query))
+    target = URL(base + (path or "/"), encoded=True).with_query(list(request.query))
     headers = {key: value for key, value in request.headers.items() if key not in _HOP | _PRIVATE}
     # kubectl's own headers are for an API server.
     headers = {key: value for key, value in headers.items() if not key.startswith(("impersonate-", "x-remote-", "kubectl-"))}
-    return await _pass_on(request, url, headers)
+    return await _pass_on(request, target, headers)
 
 
 async def _pass_on(request: Request, url: URL, headers: dict[str, str]) -> Response:

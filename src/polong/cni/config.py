@@ -22,6 +22,8 @@ class NetworkPlan:
     node_id: str
     subnet: ipaddress.IPv4Network
     ipam_dir: Path
+    services: ipaddress.IPv4Network | None = None
+    """Virtual addresses; None where nobody leads their packets."""
 
     @property
     def name(self) -> str:
@@ -37,7 +39,7 @@ class NetworkPlan:
         return f"{self.subnet.network_address + 1}/{self.subnet.prefixlen}"
 
 
-def plan(node_id: str, pod_cidr: str, ipam_dir: Path) -> NetworkPlan:
+def plan(node_id: str, pod_cidr: str, ipam_dir: Path, service_cidr: str = "") -> NetworkPlan:
     """Invalid where the id cannot be a part of an interface's name, or the range is no IPv4 network with room for Pods."""
     if not _NODE_ID.fullmatch(node_id):
         raise Invalid(f"node id {node_id!r} is not 1 to 12 lower-case letters and digits")
@@ -47,7 +49,7 @@ def plan(node_id: str, pod_cidr: str, ipam_dir: Path) -> NetworkPlan:
         raise Invalid(f"pod CIDR {pod_cidr!r} is no IPv4 network: {error}") from error
     if subnet.prefixlen > 29 or subnet.prefixlen < 8:
         raise Invalid(f"pod CIDR {pod_cidr!r} must have a prefix length of 8 to 29")
-    return NetworkPlan(node_id, subnet, ipam_dir)
+    return NetworkPlan(node_id, subnet, ipam_dir, ipaddress.IPv4Network(service_cidr) if service_cidr else None)
 
 
 def chain(network: NetworkPlan) -> list[Json]:

@@ -17,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from polong.cni import config, hostports, nftables, result
+from polong.cni import config, hostports, nftables, result, services
 from polong.cni.attachments import Attached, Attachments
 from polong.cni.invoke import PLUGIN_DIRS, Plugins
+from polong.cni.services import ServicePort
 from polong.cni.types import Attachment, PortMapping
 from polong.kit.errors import FailedPrecondition, Unavailable
 from polong.linux import namespaces, process, userns
@@ -44,16 +45,19 @@ class PodNetwork:
         *,
         node_id: str,
         pod_cidr: str,
+        service_cidr: str = "",
         state_dir: Path,
         run_dir: Path,
         plugin_dirs: Sequence[Path] = PLUGIN_DIRS,
         timeout: float = 30.0,
     ) -> None:
         """Invalid where the id or the range is none. Touches nothing on the host but its own directories."""
-        self._plan = config.plan(node_id, pod_cidr, state_dir / "ipam")
+        self._plan = config.plan(node_id, pod_cidr, state_dir / "ipam", service_cidr)
         self._plugins = Plugins(plugin_dirs, timeout=timeout)
         self._attachments = Attachments(state_dir / "attachments")
         self._pins = run_dir / "netns"
+        self._services_record = state_dir / "services.json"
+        self._services = _remembered(self._services_record)
         self._forward_record = state_dir / "ip_forward.was"
         # The table is made anew from all records: what one run of nft wrote, a slower one must not undo.
         self._rules = asyncio.Lock()
@@ -70,6 +74,9 @@ class PodNetwork:
             await self._command("ip", "link", "add", bridge, "type", "bridge")
         await self._command("ip", "link", "set", bridge, "up")
         await self._command("ip", "address", "replace", self._plan.gateway, "dev", bridge)
+        if self._plan.services is not None:
+            # What asks from the host itself needs a way to be on before its packets are given another address.
+            await self._command("ip", "route", "replace", str(self._plan.services), "dev", bridge)
         async with self._rules:
             await self._write_rules()
         self._enable_forwarding()
@@ -170,7 +177,20 @@ class PodNetwork:
         for attached in self._attachments.with_ports():
             if attached.result and attached.sandbox_id != without and namespaces.is_pinned(Path(attached.netns)):
                 found += hostports.forwards(attached.ports, result.attachment(attached.result).ips[0])
-        await self._command("nft", "-f", "-", stdin=nftables.ruleset(self._plan, found))
+        await self._command("nft", "-f", "-", stdin=nftables.ruleset(self._plan, found, self._services))
+
+    async def serve(self, ports: Sequence[ServicePort]) -> None:
+        """Lead the packets of these ports of Services, and of no others; kept for the next run. Unavailable."""
+        async with self._rules:
+            before, self._services = self._services, list(ports)
+            try:
+                await self._write_rules()
+            except BaseException:
+                self._services = before
+                raise
+            temporary = self._services_record.with_suffix(".new")
+            temporary.write_text(json.dumps(services.to_json(ports)), encoding="ascii")
+            temporary.replace(self._services_record)
 
     async def _add(self, attached: Attached) -> Json:
         document: Json = {}
@@ -238,6 +258,14 @@ class PodNetwork:
         if self._forward_record.exists() and not others:
             _FORWARD.write_text(self._forward_record.read_text(encoding="ascii"), encoding="ascii")
             self._forward_record.unlink()
+
+
+def _remembered(record: Path) -> list[ServicePort]:
+    """What the last run led: its Services go on while this one starts."""
+    try:
+        return services.from_json(json.loads(record.read_bytes()))
+    except (OSError, KeyError, TypeError, ValueError):
+        return []
 
 
 def _target(attached: Attached) -> Json:

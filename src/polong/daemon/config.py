@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _RUN = Path("/run/polong")
+# RFC 1918, as kubeadm chooses; where the Pods are there themselves RFC 6598.
+_SERVICE_POOLS = (ipaddress.IPv4Network("10.96.0.0/12"), ipaddress.IPv4Network("100.64.0.0/12"))
 _REGISTRIES = Path("/etc/containers/certs.d")
 
 
@@ -83,6 +85,13 @@ class Config(RuntimeConfig):
     node_name: str = "node"
     host: str = "127.0.0.1"
     kubelet_config: Path | None = None
+
+    @property
+    def service_cidr(self) -> str:
+        """Addresses of Services: the /20 of 10.96.0.0/12 with the number of the Pod network. Nodes of one host have their own."""
+        pods = ipaddress.IPv4Network(self.pod_cidr)
+        pool = next(each for each in _SERVICE_POOLS if not each.overlaps(pods))
+        return str(ipaddress.IPv4Network((int(pool.network_address) + (pods.network_address.packed[2] << 12), 20)))
 
     @property
     def pki_dir(self) -> Path:

@@ -14,7 +14,7 @@ from polong.cni.network import PodNetwork
 from polong.cri.engine import Handler, Settings
 from polong.cri.host import HostKernel
 from polong.cri.service import CriService
-from polong.daemon.config import RuntimeConfig
+from polong.daemon.config import Config, RuntimeConfig
 from polong.images.hosts import Hosts
 from polong.images.service import ImageService
 from polong.kit.clock import SystemClock
@@ -37,8 +37,12 @@ class RuntimeParts:
         for directory in (config.run_dir, config.containers_dir):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._opened = contextlib.AsyncExitStack()
-        self._network = PodNetwork(
-            node_id=config.node_id, pod_cidr=config.pod_cidr, state_dir=config.root / "network", run_dir=config.run_dir / "network"
+        self.network = PodNetwork(
+            node_id=config.node_id,
+            pod_cidr=config.pod_cidr,
+            service_cidr=config.service_cidr if isinstance(config, Config) else "",
+            state_dir=config.root / "network",
+            run_dir=config.run_dir / "network",
         )
         launcher = Launcher(config.runtime, config.run_dir)
         handler = Handler(Runtime(launcher, config.run_dir), Conmon(launcher, config.run_dir))
@@ -64,7 +68,7 @@ class RuntimeParts:
             settings,
             images=self.images,
             handlers={"": handler, launcher.name: handler},
-            network=self._network,
+            network=self.network,
             kernel=self._kernel,
             clock=SystemClock(),
         )
@@ -83,7 +87,7 @@ class RuntimeParts:
     async def clear(self) -> None:
         """After `aclose`, with no sandbox left: take down what only a running node needs, network, cgroups, run directory."""
         config = self._config
-        await self._network.teardown()
+        await self.network.teardown()
         for cgroup in [*self._kernel.child_cgroups(config.cgroup_parent), config.cgroup_parent]:
             self._kernel.remove_cgroup(cgroup)
         self._kernel.remove_empty_cgroup(str(Path(config.cgroup_parent).parent))

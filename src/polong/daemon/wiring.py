@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import ipaddress
 import logging
 from pathlib import Path
@@ -28,6 +27,7 @@ from polong.kubelet.agent import Kubelet
 from polong.kubelet.apiclient import ApiClient
 from polong.kubelet.config import KubeletConfig
 from polong.objects import yaml
+from polong.proxy.proxier import Proxier
 from polong.store import SQLiteStorage, Storage
 
 Json = dict[str, Any]
@@ -68,7 +68,9 @@ class Node:
     async def _api(self, storage: Storage) -> Service:
         config = self._config
         tokens = Tokens(ISSUER, self._credentials.token_key)
-        service = Service(storage, node_name=config.node_name, root_ca=self._credentials.ca.read_text(), tokens=tokens)
+        service = Service(
+            storage, node_name=config.node_name, root_ca=self._credentials.ca.read_text(), tokens=tokens, service_cidr=config.service_cidr
+        )
         await service.start()
         self._front.push_async_callback(service.aclose)
         audit = AuditLog(config.audit_log)
@@ -83,10 +85,10 @@ class Node:
         except OSError as error:
             raise Unavailable(f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another port with --port") from error
         self._front.push_async_callback(server.stop)
-        await self._for_pods(server)
+        await self._for_pods(server, service)
         return service
 
-    async def _for_pods(self, server: Server) -> None:
+    async def _for_pods(self, server: Server, service: Service) -> None:
         """Answer Pods at the address where they find the API (docs/decisions/0017); without it they run as well."""
         config = self._config
         for port in (_HTTPS, config.port):
@@ -95,20 +97,25 @@ class Node:
             except OSError as error:
                 _log.warning("Pods cannot reach the API at %s:%d: %s", config.gateway, port, error.strerror)
             else:
-                self._settings = dataclasses.replace(self._settings, api_host=config.gateway, api_port=bound)
+                await service.controllers.services.announce(config.gateway, bound)
                 return
 
     async def _agent(self, service: Service, cri: CriService) -> None:
         config = self._config
         user = inprocess.node_user(config.node_name)
         client = Client(inprocess.transport(service.handle, user), headers={"user-agent": f"polong-kubelet/{polong.__version__}"})
-        kubelet = self._kubelet = Kubelet(self._settings, ApiClient(client), cri, cri, programs=cri)
+        api = ApiClient(client)
+        kubelet = self._kubelet = Kubelet(self._settings, api, cri, cri, programs=cri)
         self._front.push_async_callback(kubelet.aclose)
         service.node = kubelet.streams
         service.inspector = kubelet.inspection
         service.resource_metrics = kubelet.resource_metrics
         service.node_metrics = kubelet.metrics
         await kubelet.start()
+        if self._runtime is not None:
+            proxier = Proxier(api, self._runtime.network)
+            self._front.push_async_callback(proxier.aclose)
+            proxier.start()
 
     async def drained(self) -> bool:
         """Whether no Pod is left (`polong down` has deleted them all); waits a moment for the last one to be cleaned up."""

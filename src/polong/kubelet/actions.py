@@ -12,7 +12,7 @@ from typing import Any
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock
 from polong.kit.errors import Invalid, NotFound, PolongError
-from polong.kubelet import containers, logs, restarts, security, services
+from polong.kubelet import containers, logs, restarts, security
 from polong.kubelet.allocation import Allocations
 from polong.kubelet.config import DnsConfig, KubeletConfig
 from polong.kubelet.containers import Surroundings
@@ -62,6 +62,8 @@ class Node:
     allocatable: Allocatable
     runtime_handler: Callable[[str], Awaitable[str]]
     """Of a RuntimeClass by its name; NotFound."""
+    variables: Callable[[Json], Awaitable[Mapping[str, str]]]
+    """Of the Services that a Pod is told of; Unavailable."""
 
 
 class Actions:
@@ -229,7 +231,7 @@ class Actions:
 
     async def _sources(self, pod: Json, container: Json, ips: Sequence[str]) -> Sources:
         objects = {each: await self._objects.get(pods.namespace(pod), each) for each in podreferences.of_environment(container)}
-        found = services.variables(self._config.api_host, self._config.api_port)
+        found = await self._node.variables(pod)
         return Sources(Addresses(ips, self._node.ips), self._node.allocatable, objects, found)
 
     async def _start(self, pod: Json, start: Start, container_id: str) -> Outcome:

@@ -18,6 +18,7 @@ from polong.kubelet.actions import Actions, Node
 from polong.kubelet.allocation import Allocations
 from polong.kubelet.config import KubeletConfig
 from polong.kubelet.decisions import Verdict
+from polong.kubelet.directory import Directory
 from polong.kubelet.downward import Allocatable
 from polong.kubelet.events import Recorder
 from polong.kubelet.eviction import Eviction
@@ -85,11 +86,12 @@ class Kubelet:
         self._references = References(api, self._clock, self._referred)
         self._images = Images(images, self._recorder, self._clock, self._references)
         allocatable = Allocatable(found.milli_cpu, found.allocatable_memory, found.allocatable_disk)
-        feeds = Feeds(self._references, TokenManager(api, self._clock), allocatable, self._clock)
-        volumes = Volumes(config.root_dir, feeds, api_host=config.api_host)
+        self._directory = Directory(api, self._clock, self._renamed)
+        feeds = Feeds(self._references, TokenManager(api, self._clock), allocatable, self._clock, self._directory.names)
+        volumes = self._volumes = Volumes(config.root_dir, feeds)
         machine = Machine(found.memory, found.milli_cpu, found.lowest_score)
         resolver = config.dns if config.dns.servers else facts.resolver()
-        node = Node(machine, found.ips, resolver, allocatable, api.runtime_handler)
+        node = Node(machine, found.ips, resolver, allocatable, api.runtime_handler, self._directory.variables)
         exec_, http = Exec(runtime), Http()
         self._prober = Prober(exec_, http, self._recorder, self._clock, found.ips)
         self._hooks = Hooks(runtime, exec_, http, self._recorder, self._clock)
@@ -131,6 +133,7 @@ class Kubelet:
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._spawn(self._recorder.run(), "events")
         await self._node.register()
+        self._directory.start()
         self._held = await self._pleg.held()
         self._spawn(self._pleg.events(), "runtime events")
         self._spawn(self._watch(), "watch")
@@ -151,6 +154,7 @@ class Kubelet:
         await self._prober.aclose()
         await self._refresher.aclose()
         await self._references.aclose()
+        await self._directory.aclose()
         await self._images.aclose()
         await self._reports.aclose()
 
@@ -220,6 +224,11 @@ class Kubelet:
     def _reconsider(self, uid: str) -> None:
         if (worker := self._workers.get(uid)) is not None:
             worker.reconsider()
+
+    def _renamed(self) -> None:
+        """Services came, changed or went."""
+        if running := self._active():
+            self._spawn(self._volumes.refresh_hosts(running), "hosts of Pods")
 
     def _work(self, pod: Json, *, vanished: bool = False) -> None:
         uid = pods.uid(pod)

@@ -12,6 +12,7 @@ from polong.kit.errors import Unsupported
 from polong.kubelet.ports import Api
 from polong.objects.gvk import (
     CONFIG_MAPS,
+    ENDPOINT_SLICES,
     EVENTS,
     LEASES,
     NODES,
@@ -20,6 +21,7 @@ from polong.objects.gvk import (
     RUNTIME_CLASSES,
     SECRETS,
     SERVICE_ACCOUNTS,
+    SERVICES,
     Resource,
 )
 from polong.objects.podreferences import CLAIM, CONFIG_MAP, SECRET, Reference
@@ -50,6 +52,14 @@ class ApiClient:
             raise Unsupported(f"objects of kind {reference.kind} are not served")
         only = ListOptions(fields=f"metadata.name={reference.name}")
         async for change in ListWatch(self._client, resource, namespace, only, clock=self._clock):
+            yield change.type, change.object
+
+    async def services(self) -> AsyncIterator[tuple[str, Json]]:
+        async for change in ListWatch(self._client, SERVICES, clock=self._clock):
+            yield change.type, change.object
+
+    async def endpoint_slices(self) -> AsyncIterator[tuple[str, Json]]:
+        async for change in ListWatch(self._client, ENDPOINT_SLICES, clock=self._clock):
             yield change.type, change.object
 
     async def create_token(self, namespace: str, account: str, request: Json) -> Json:

@@ -28,7 +28,6 @@ class KubeletConfig:
     `cgroup_parent` is a cgroup path such as /polong/1a2b3c4d, `node_ip` the node's own address (the host's first global one where
     empty), times are seconds. A log of more than `log_size` bytes is put aside; `log_files` of one container are kept.
     Images are collected when more than `image_gc_high` percent of the disk are used, down to `image_gc_low`.
-    Pods reach the API at `api_host`:`api_port`; not at all where that is empty.
     """
 
     node_name: str
@@ -38,8 +37,6 @@ class KubeletConfig:
     pod_cidr: str = ""
     dns: DnsConfig = field(default_factory=DnsConfig)
     node_ip: str = ""
-    api_host: str = ""
-    api_port: int = 443
     version: str = "v1.33.0"
     max_pods: int = 110
     heartbeat: float = 10.0

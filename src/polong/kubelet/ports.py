@@ -37,6 +37,14 @@ class Api(Protocol):
         """Every change of one object that a Pod of this node refers to, as `pods` tells them. Forbidden where no Pod does."""
         ...
 
+    def services(self) -> AsyncIterator[tuple[str, Json]]:
+        """Every change of all Services, as `pods` tells them."""
+        ...
+
+    def endpoint_slices(self) -> AsyncIterator[tuple[str, Json]]:
+        """Every change of all EndpointSlices."""
+        ...
+
     async def create_token(self, namespace: str, account: str, request: Json) -> Json:
         """POST of a TokenRequest to the token subresource of a ServiceAccount. NotFound, Forbidden, Unsupported."""
         ...

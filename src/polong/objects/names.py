@@ -9,12 +9,17 @@ _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = _LABEL + r"(\." + _LABEL + ")*"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = "(" + _QUALIFIED + ")?"
+_DNS_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 
 
 _LABEL_TEXT = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
     "and must start and end with an alphanumeric character"
+)
+_DNS_1035_TEXT = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
+    "start with an alphabetic character, and end with an alphanumeric character"
 )
 _SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
@@ -44,6 +49,14 @@ def dns_label_errors(value: str) -> list[str]:
     errors = [_length_error(63)] if len(value) > 63 else []
     if not re.fullmatch(_LABEL, value, re.ASCII):
         errors.append(_regex_error(_LABEL_TEXT, _LABEL, "my-name", "123-abc"))
+    return errors
+
+
+def dns_1035_errors(value: str) -> list[str]:
+    """RFC 1035 label: names of Services, which begin with a letter."""
+    errors = [_length_error(63)] if len(value) > 63 else []
+    if not re.fullmatch(_DNS_1035, value, re.ASCII):
+        errors.append(_regex_error(_DNS_1035_TEXT, _DNS_1035, "my-name", "abc-123"))
     return errors
 
 

@@ -374,6 +374,7 @@ class FakeApi:
         self.leases: dict[str, Json] = {}
         self.history: list[Json] = []
         self.deleted: list[str] = []
+        self.served: list[Json] = []
         self.kept: dict[tuple[str, Reference], Json] = {}
         self.tokens: list[Json] = []
         self.token_life = 3_600
@@ -412,6 +413,16 @@ class FakeApi:
                 yield await queue.get()
         finally:
             watchers.discard(queue)
+
+    async def services(self) -> AsyncIterator[tuple[str, Json]]:
+        for each in self.served:
+            yield "ADDED", each
+        yield "SYNCED", {}
+        await asyncio.Event().wait()
+
+    async def endpoint_slices(self) -> AsyncIterator[tuple[str, Json]]:
+        yield "SYNCED", {}
+        await asyncio.Event().wait()
 
     async def create_token(self, namespace: str, account: str, request: Json) -> Json:
         if self.token_problem is not None:

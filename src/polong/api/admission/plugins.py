@@ -15,15 +15,18 @@ from polong.api.admission.reload import Reload
 from polong.api.admission.resourcequota import ResourceQuota
 from polong.api.admission.runtimeclass import RuntimeClass
 from polong.api.admission.serviceaccount import ServiceAccount
+from polong.api.admission.serviceaddresses import ServiceAddresses
 from polong.api.admission.sharedprocesses import SharedProcesses
 from polong.api.authorization.authorizer import Authorizer
 from polong.api.ports import Images
 from polong.api.resources.kind import Kind
 
 
-def chain(authorizer: Authorizer, pods: Kind, quotas: ResourceQuota, scheduler: Plugin, images: Callable[[], Images | None]) -> Chain:
+def chain(
+    authorizer: Authorizer, pods: Kind, quotas: ResourceQuota, scheduler: Plugin, images: Callable[[], Images | None], service_cidr: str
+) -> Chain:
     """Quotas come late: they count what all the others have made of an object. A place on a node is taken last of all.
-    `images` gives the image store, once there is one."""
+    `images` gives the image store, once there is one; Services have their addresses in `service_cidr`."""
     return Chain(
         (
             NamespaceLifecycle(),
@@ -37,6 +40,7 @@ def chain(authorizer: Authorizer, pods: Kind, quotas: ResourceQuota, scheduler: 
             SharedProcesses(images),
             Escalation(authorizer),
             quotas,
+            ServiceAddresses(service_cidr),
             scheduler,
         )
     )

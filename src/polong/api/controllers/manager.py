@@ -9,6 +9,7 @@ from polong.api.controllers.events import Expiry
 from polong.api.controllers.namespaces import Endings
 from polong.api.controllers.nodes import NodeTaints
 from polong.api.controllers.quotas import QuotaStatus
+from polong.api.controllers.services import ServiceEndpoints
 from polong.api.controllers.taints import TaintEviction
 from polong.api.objectstore import ObjectStore
 from polong.api.resources.registry import Registry
@@ -33,6 +34,7 @@ class Controllers:
         assert pods is not None
         self._taints = TaintEviction(store, pods, clock)
         self._claims = Claims(store, pods, clock)
+        self.services = ServiceEndpoints(store, pods, clock)
         self._quotas = QuotaStatus(store, clock, quotas)
 
     async def start(self) -> None:
@@ -57,6 +59,11 @@ class Controllers:
             ("claims", self._claims.watch_claims()),
             ("users of claims", self._claims.watch_pods()),
             ("scheduler", self._scheduler.run()),
+            ("Services", self.services.watch_services()),
+            ("Endpoints", self.services.watch_endpoints()),
+            ("EndpointSlices", self.services.watch_slices()),
+            ("Pods of Services", self.services.watch_pods()),
+            ("endpoints of Services", self.services.run()),
         ):
             _ = self._tasks.start(work, name)
 

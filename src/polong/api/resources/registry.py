@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from polong.api.resources import reviews
 from polong.api.resources.configmaps import ConfigMaps
+from polong.api.resources.endpoints import Endpoints, EndpointSlices
 from polong.api.resources.events import Events, EventsV1
 from polong.api.resources.kind import Kind
 from polong.api.resources.leases import Leases
@@ -21,6 +22,7 @@ from polong.api.resources.resourcequotas import ResourceQuotas
 from polong.api.resources.runtimeclasses import RuntimeClasses
 from polong.api.resources.secrets import Secrets
 from polong.api.resources.serviceaccounts import ServiceAccounts
+from polong.api.resources.services import Services
 
 
 class Registry:
@@ -35,6 +37,9 @@ class Registry:
             Secrets(),
             ServiceAccounts(),
             PersistentVolumeClaims(),
+            Services(),
+            Endpoints(),
+            EndpointSlices(),
             LimitRanges(),
             ResourceQuotas(),
             PodTemplates(),

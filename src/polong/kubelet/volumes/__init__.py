@@ -5,8 +5,9 @@ directory, mode 0700 at the top; what containers wrote in it is removed without 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from polong.kubelet.environment import expand_strictly
 from polong.kubelet.ports import Objects
 from polong.kubelet.resources import pod_limits
 from polong.kubelet.security import UserRange
-from polong.kubelet.volumes import atomic, emptydir, hostpath, hosts, payload, removal, subpath, termination, usage, users
+from polong.kubelet.volumes import atomic, emptydir, hostpath, hosts, hostsfile, payload, removal, subpath, termination, usage, users
 from polong.kubelet.volumes.claims import ClaimVolumes
 from polong.kubelet.volumes.payload import Material
 from polong.kubelet.volumes.tokens import Tokens
@@ -31,6 +32,7 @@ from polong.objects.podreferences import Reference
 
 Json = dict[str, Any]
 
+_log = logging.getLogger(__name__)
 _HOSTS = "/etc/hosts"
 # A uid comes from the API and becomes a directory name.
 _PLAIN = frozenset("0123456789abcdefABCDEF-")
@@ -45,6 +47,8 @@ class Feeds:
     tokens: Tokens
     node: Allocatable
     clock: Clock
+    names: Callable[[Json], Sequence[tuple[str, Sequence[str]]] | None] = lambda _: None
+    """(address, names) of the Services that a Pod is to find in its /etc/hosts; None where it wants none."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,11 @@ class Instance:
 
 
 class Volumes:
-    def __init__(self, root: Path, feeds: Feeds, host_file: Path = Path(_HOSTS), api_host: str = "") -> None:
+    def __init__(self, root: Path, feeds: Feeds, host_file: Path = Path(_HOSTS)) -> None:
         self._pods = root / "pods"
         self.claims = ClaimVolumes(root)
         self._feeds = feeds
         self._host_file = host_file
-        self._api_host = api_host
         self._written: dict[str, str] = {}
         # Containers of a Pod are made side by side, each in a thread.
         self._writing = threading.Lock()
@@ -245,17 +248,33 @@ class Volumes:
         else:
             subdomain = pods.spec(pod).get("subdomain") or ""
             full = f"{subdomain}.{pods.namespace(pod)}.svc.{CLUSTER_DOMAIN}" if subdomain else ""
-            text = hosts.managed(ips, containers.hostname(pod), full, aliases, self._api_host)
+            text = hosts.managed(ips, containers.hostname(pod), full, aliases)
         path = own / "etc-hosts"
         # Containers may add lines of their own, which a restart of a neighbour must not undo.
         with self._writing:
             if self._written.get(pods.uid(pod)) != text or not path.exists():
-                fresh = own / ".etc-hosts"
-                fresh.write_text(text, "utf-8")
-                fresh.chmod(0o644)
-                fresh.replace(path)
+                hostsfile.write(path, text + hosts.services(self._feeds.names(pod)))
                 self._written[pods.uid(pod)] = text
+            else:
+                self._refresh_hosts(pod, path)
         return path
+
+    def _refresh_hosts(self, pod: Json, path: Path) -> None:
+        text = hostsfile.read(path)
+        if text is not None and (wanted := hosts.with_services(text, hosts.services(self._feeds.names(pod)))) != text:
+            hostsfile.write(path, wanted)
+
+    async def refresh_hosts(self, running: Sequence[Json]) -> None:
+        """Let /etc/hosts of these Pods name the Services that there are now."""
+        await asyncio.to_thread(self._refresh_all_hosts, running)
+
+    def _refresh_all_hosts(self, running: Sequence[Json]) -> None:
+        for pod in running:
+            with self._writing:
+                try:
+                    self._refresh_hosts(pod, self.directory(pods.uid(pod)) / "etc-hosts")
+                except (PolongError, OSError) as error:
+                    _log.warning("Pod %s/%s: cannot refresh its /etc/hosts: %s", pods.namespace(pod), pods.name(pod), error)
 
     def empty_directories(self, pod: Json, enough: Mapping[str, int]) -> dict[str, int]:
         """Bytes on the disk by emptyDir; counting one ends above `enough`. Blocking."""

@@ -10,11 +10,11 @@ from ipaddress import ip_address
 from typing import Any
 
 from polong.kit.errors import Invalid
-from polong.kubelet import services
 
 Json = dict[str, Any]
 
 HEADER = "# Kubernetes-managed hosts file.\n"
+_BEGIN, _END = "\n# Services; the node keeps these lines.\n", "# End of Services.\n"
 HOST_HEADER = "# Kubernetes-managed hosts file (host network).\n"
 _LOCAL = (
     "127.0.0.1\tlocalhost\n"
@@ -26,16 +26,29 @@ _LOCAL = (
 )
 
 
-def managed(ips: Sequence[str], hostname: str, domain: str, aliases: Sequence[Json], api_host: str = "") -> str:
-    """For a Pod with a network of its own; `domain` empty where the Pod has no subdomain, `api_host` where it cannot reach the API."""
+def managed(ips: Sequence[str], hostname: str, domain: str, aliases: Sequence[Json]) -> str:
+    """For a Pod with a network of its own; `domain` empty where the Pod has no subdomain."""
     names = f"{_word(hostname)}.{_word(domain)}\t{_word(hostname)}" if domain else _word(hostname)
-    api = "{}\t{}\n".format(_address(api_host), "\t".join(services.NAMES)) if api_host else ""
-    return HEADER + _LOCAL + "".join(f"{_address(each)}\t{names}\n" for each in ips) + api + _aliases(aliases)
+    return HEADER + _LOCAL + "".join(f"{_address(each)}\t{names}\n" for each in ips) + _aliases(aliases)
 
 
 def of_host(text: str, aliases: Sequence[Json]) -> str:
     """For a Pod in the node's network: the node's own file."""
     return HOST_HEADER + text.rstrip("\n") + "\n" + _aliases(aliases)
+
+
+def services(names: Sequence[tuple[str, Sequence[str]]] | None) -> str:
+    """The part that changes while the Pod runs: (address, names) of Services; None gives no such part."""
+    if names is None:
+        return ""
+    return _BEGIN + "".join("{}\t{}\n".format(_address(address), "\t".join(map(_word, own))) for address, own in names) + _END
+
+
+def with_services(text: str, part: str) -> str:
+    """`text` with this part for the one it has; as it is where a container took that away."""
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    return before + part + after if begin and end else text
 
 
 def _aliases(aliases: Sequence[Json]) -> str:

@@ -29,7 +29,9 @@ def test_an_address_is_an_address() -> None:
         hosts.managed([], "web", "", [{"ip": "1.2.3.4\n5.6.7.8", "hostnames": ["a"]}])
 
 
-def test_the_api_has_a_name():
-    text = hosts.managed(["10.0.0.2"], "p", "", (), "10.0.0.1")
-    expected = "10.0.0.1\tkubernetes.default.svc.cluster.local\tkubernetes.default.svc\tkubernetes.default\tkubernetes\n"
-    assert text.endswith(f"10.0.0.2\tp\n{expected}")
+def test_services_are_a_part_of_their_own():
+    base = hosts.managed(["10.0.0.2"], "p", "", ())
+    one = hosts.services([("10.0.0.3", ["web.default.svc", "web"])])
+    assert "10.0.0.3\tweb.default.svc\tweb\n" in one
+    assert hosts.with_services(base + one + "1.2.3.4 mine\n", hosts.services([])) == base + hosts.services([]) + "1.2.3.4 mine\n"
+    assert hosts.with_services("1.2.3.4 alone\n", one) == "1.2.3.4 alone\n"
