@@ -15,7 +15,7 @@ from tests.e2e.cluster import Client, Node, any_kubectl, busybox, eventually, po
 Json = dict[str, Any]
 
 SLICES = "discovery.k8s.io/v1/endpointslices"
-_SERVE = "mkdir /tmp/w; hostname > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w"
+_SERVE = "mkdir /tmp/www; hostname > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www"
 
 
 def service(name: str, *ports: Json, **spec: Any) -> Json:
