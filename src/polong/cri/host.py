@@ -12,7 +12,8 @@ from pathlib import Path
 from polong.cri import dial
 from polong.cri.kernel import CgroupUsage, Details, Interface, Kernel, Process
 from polong.kit.errors import Internal, Invalid, TooLarge
-from polong.linux import cgroup_details, mounts, namespaces, netdev, paths, proc, syscalls, userns
+from polong.linux import assembly, cgroup_details, mounts, namespaces, netdev, paths, proc, syscalls, userns
+from polong.linux.assembly import Piece
 from polong.linux.cgroups import Cgroups
 from polong.linux.flags import MNT, MS
 from polong.linux.pidfd import PidFd
@@ -160,6 +161,9 @@ class HostKernel:
             target.touch(mode=0o600)
         userns.bind_mapped(source, target, user_namespace)
 
+    def mount_together(self, target: Path, pieces: Sequence[Piece]) -> None:
+        assembly.assemble(target, pieces)
+
     def mount_shm(self, path: Path, size: int) -> None:
         mounts.Tmpfs(str(path), size=size, mode=0o1777, flags=MS.NOSUID | MS.NODEV | MS.NOEXEC, source="shm").execute()
 
@@ -184,7 +188,7 @@ class HostKernel:
                 return top.read(path, limit, resolve=paths.IN_ROOT).decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
-        except TooLarge as error:
+        except (TooLarge, Invalid) as error:
             raise Invalid(f"cannot read /{path} of the image: {error.message}", reason=_REASON) from error
         except OSError as error:
             raise Invalid(f"cannot read /{path} of the image: {error.strerror}", reason=_REASON) from error

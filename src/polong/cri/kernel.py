@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from polong.linux.assembly import Piece as Piece
 from polong.linux.cgroup_details import Details as Details
 from polong.linux.netdev import Interface as Interface
 from polong.linux.userns import IdMapping as IdMapping
@@ -107,6 +108,10 @@ class Kernel(Protocol):
 
     def mount_mapped(self, source: Path, target: Path, user_namespace: Path) -> None:
         """Bind `source` on the new `target`, its owners seen through the mapping. OSError where the kernel refuses."""
+        ...
+
+    def mount_together(self, target: Path, pieces: Sequence[Piece]) -> None:
+        """As `linux.assembly.assemble`."""
         ...
 
     def mount_shm(self, path: Path, size: int) -> None: ...

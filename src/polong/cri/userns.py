@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from polong.cri.ports import Json
 from polong.criapi.wire import v1
 from polong.kit.errors import Invalid, Unsupported
 from polong.linux.userns import IdMapping
@@ -29,6 +30,15 @@ def mapping(options: v1.NamespaceOption) -> IdMapping | None:
         if getattr(options, kind) == v1.NODE:
             raise Invalid(f"a Pod with a user namespace cannot have the {kind} namespace of the node")
     return users
+
+
+def tell(config: Json, options: v1.NamespaceOption) -> None:
+    """Name the mapping in config.json as well: runc up to 1.1 does not read it from the namespace that it joins, and refuses to go on
+    without; later ones, and crun, take it as long as it is the namespace's own."""
+    made = mapping(options)
+    if made is not None:
+        entry = [{"containerID": 0, "hostID": made.host, "size": made.length}]
+        config["linux"] |= {"uidMappings": entry, "gidMappings": list(entry)}
 
 
 def of_mount(mount: v1.Mount) -> IdMapping:

@@ -8,26 +8,32 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from polong.cri import userns
+from polong.cri import nesting, spec, userns
 from polong.cri.engine import Engine
 from polong.cri.spec import is_image
 from polong.cri.table import Container, Sandbox
 from polong.criapi.wire import set_image_ref, v1
-from polong.kit.errors import Invalid, NotFound
+from polong.kit.errors import Invalid, NotFound, PolongError
 from polong.linux.paths import Root
 
 _REASON = "CreateContainerError"
 _MAPPED = "mapped"
 
 
-async def prepare(engine: Engine, sandbox: Sandbox, container: Container) -> v1.ContainerConfig:
-    """The container's configuration with plain host paths in it. The container's own, which its status tells, keeps what was asked, and
-    learns which image fills a volume. NotFound where an image is not present; nothing is left of the container's directories by the
-    caller's undoing."""
+async def prepare(engine: Engine, sandbox: Sandbox, container: Container, rootfs: Path) -> v1.ContainerConfig:
+    """The container's configuration with plain host paths in it, and no mount below another. The container's own, which its status
+    tells, keeps what was asked, and learns which image fills a volume. NotFound where an image is not present; nothing is left of the
+    container's directories by the caller's undoing."""
     config = container.config
-    if not any(is_image(mount) or mount.uidMappings or mount.gidMappings for mount in config.mounts):
-        return config
-    prepared = v1.ContainerConfig()
+    if any(is_image(mount) or mount.uidMappings or mount.gidMappings for mount in config.mounts):
+        config = await _from_elsewhere(engine, sandbox, container)
+    if len(config.mounts) > 1 and not config.linux.security_context.privileged:
+        return await asyncio.to_thread(_put_together, engine, container, config, rootfs)
+    return config
+
+
+async def _from_elsewhere(engine: Engine, sandbox: Sandbox, container: Container) -> v1.ContainerConfig:
+    config, prepared = container.config, v1.ContainerConfig()
     prepared.CopyFrom(config)
     for number, (asked, mount) in enumerate(zip(config.mounts, prepared.mounts, strict=True)):
         if is_image(mount):
@@ -75,6 +81,40 @@ async def _mapped(engine: Engine, sandbox: Sandbox, container: Container, mount:
     except OSError as error:
         raise Invalid(f"cannot map the owners of {mount.host_path}: {error.strerror}", reason=_REASON) from error
     return str(place)
+
+
+def _put_together(engine: Engine, container: Container, config: v1.ContainerConfig, rootfs: Path) -> v1.ContainerConfig:
+    # All of them, before some are out of sight.
+    spec.mounts(config, spec.SandboxFiles("", "", ""))
+    with Root.open(rootfs) as image:
+
+        def resolve(path: str) -> str:
+            try:
+                return image.resolve_missing(path)
+            except (OSError, PolongError):
+                # Whatever is wrong with it is told where all destinations are vetted.
+                return path
+
+        nested = nesting.plan(config.mounts, resolve)
+        pieces = {top: nesting.pieces(config.mounts, top, inner, resolve) for top, inner in nested.items()}
+    if not nested:
+        return config
+    prepared = v1.ContainerConfig()
+    prepared.CopyFrom(config)
+    for top in nested:
+        mount = prepared.mounts[top]
+        place = engine.settings.container_dir(container.id) / _MAPPED / f"nested-{top}"
+        try:
+            engine.kernel.mount_together(place, pieces[top])
+        except (OSError, PolongError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise Invalid(f"cannot mount below {mount.container_path}: {why}", reason=_REASON) from error
+        mount.host_path, mount.recursive_read_only = str(place), False
+    inner = {number for below in nested.values() for number in below}
+    kept = [mount for number, mount in enumerate(prepared.mounts) if number not in inner]
+    del prepared.mounts[:]
+    prepared.mounts.extend(kept)
+    return prepared
 
 
 def release(engine: Engine, container_id: str) -> None:

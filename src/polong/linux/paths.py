@@ -126,9 +126,8 @@ class Root:
             return self.open_at(walked, os.O_PATH | os.O_DIRECTORY, resolve=resolve)
         except FileNotFoundError:
             os.mkdir(part, mode, dir_fd=parent.fileno())
-            return self.open_at(
-                walked, os.O_PATH | os.O_DIRECTORY, resolve=resolve | RESOLVE.NO_SYMLINKS if resolve & RESOLVE.BENEATH else resolve
-            )
+            # What was made, or nothing: links above it were followed once already.
+            return Fd(os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.fileno()))
 
     def read(self, path: str, limit: int, *, resolve: int = IN_ROOT) -> bytes:
         """A regular file, whole. TooLarge beyond `limit` bytes; Invalid for a device, FIFO, socket or directory (never blocks)."""

@@ -6,7 +6,17 @@ import ctypes
 import os
 
 from polong.linux import libc
-from polong.linux.flags import AT_EMPTY_PATH, AT_RECURSIVE, CLONE, MNT, MOVE_MOUNT_F_EMPTY_PATH, MS, OPEN_TREE_CLONE, RESOLVE
+from polong.linux.flags import (
+    AT_EMPTY_PATH,
+    AT_RECURSIVE,
+    CLONE,
+    MNT,
+    MOVE_MOUNT_F_EMPTY_PATH,
+    MOVE_MOUNT_T_EMPTY_PATH,
+    MS,
+    OPEN_TREE_CLONE,
+    RESOLVE,
+)
 
 _AT_FDCWD = -100
 
@@ -52,9 +62,16 @@ def move_mount(fd: int, target: str) -> None:
     libc.syscall("move_mount", libc.NR_MOVE_MOUNT, *arguments, ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH), path=target)
 
 
-def mount_setattr(fd: int, flags: int, *, attr_set: int, userns_fd: int = 0) -> None:
+def move_mount_to(fd: int, place: int) -> None:
+    """As `move_mount`, on what the descriptor `place` names: no path is looked up."""
+    empty = ctypes.c_char_p(b"")
+    flags = ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+    libc.syscall("move_mount", libc.NR_MOVE_MOUNT, ctypes.c_int(fd), empty, ctypes.c_int(place), empty, flags)
+
+
+def mount_setattr(fd: int, flags: int, *, attr_set: int = 0, propagation: int = 0, userns_fd: int = 0) -> None:
     """mount_setattr(2) of the mount that `fd` names (`flags` with AT_EMPTY_PATH)."""
-    attributes = libc.MountAttributes(attr_set, 0, 0, userns_fd)
+    attributes = libc.MountAttributes(attr_set, 0, propagation, userns_fd)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     empty = ctypes.c_char_p(b"")
     libc.syscall("mount_setattr", libc.NR_MOUNT_SETATTR, ctypes.c_int(fd), empty, ctypes.c_uint(flags), ctypes.byref(attributes), size)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fixtures import oci
 
 from polong.cni.network import PodNetwork
 from polong.cri.engine import Engine, Handler, Settings
@@ -130,14 +131,22 @@ class Node:
 
     async def start(self) -> None:
         await self.images.start()
-        admin = ImageAdmin(self.images)
-
-        async def chunks() -> AsyncIterator[bytes]:
-            yield archive()
-
-        async for _ in admin.import_archive(chunks()):
-            pass
+        await self._import(archive())
         await self.service.start()
+
+    async def _import(self, data: bytes) -> None:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield data
+
+        async for _ in ImageAdmin(self.images).import_archive(chunks()):
+            pass
+
+    async def image(self, name: str, *members: bytes, **config: Any) -> v1.ImageSpec:
+        """busybox with a layer of these members (`tests.fixtures.oci`) above it, and this configuration."""
+        layers = [_layer(), *([b"".join(members) + oci.END] if members else [])]
+        built = oci.image(layers, {"Cmd": ["sh"], "Env": ["PATH=/bin"], **config}, compress=False)
+        await self._import(oci.archive(built, f"docker.io/library/{name}:1"))
+        return v1.ImageSpec(image=f"docker.io/library/{name}:1")
 
     async def restart(self) -> None:
         """Drop the service and build another one on what it left."""
@@ -287,6 +296,13 @@ async def _node(directory: Path, runtime: str) -> AsyncIterator[Node]:
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
     async for made in _node(tmp_path, "crun"):
+        yield made
+
+
+@pytest.fixture(params=["crun", "runc"])
+async def either(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
+    """A node over each of the runtimes."""
+    async for made in _node(tmp_path, request.param):
         yield made
 
 

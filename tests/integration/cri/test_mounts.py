@@ -126,3 +126,41 @@ async def test_ambient_capabilities_reach_a_process_that_is_not_root(node: Any) 
     assert said is not None
     own = dict(line.split(":\t") for line in Path(f"/proc/{node.pid(container)}/status").read_text().splitlines() if line.startswith("Cap"))
     assert int(own["CapAmb"], 16) == int(own["CapEff"], 16) == int(own["CapInh"], 16) == 1 << 10
+
+
+async def test_mounts_below_mounts(either: Any, tmp_path: Path) -> None:
+    """A volume inside of a volume, a file in it, one of them read-only: put together ahead, so that no path is walked twice."""
+    outer, inner, third = (tmp_path / name for name in ("outer", "inner", "third"))
+    for each in (outer, inner, third):
+        each.mkdir()
+        (each / "name").write_text(each.name)
+    (outer / "v2").mkdir()
+    (outer / "current").symlink_to("v2")
+    (tmp_path / "file").write_text("file")
+    mounts = [
+        v1.Mount(host_path=str(third), container_path="/o/in/deep/third"),
+        v1.Mount(host_path=str(inner), container_path="/o/in", readonly=True),
+        v1.Mount(host_path=str(outer), container_path="/o"),
+        v1.Mount(host_path=str(tmp_path / "file"), container_path="/o/files/one", readonly=True),
+        v1.Mount(host_path=str(third), container_path="/o/current/third"),
+        v1.Mount(host_path=str(outer), container_path="/sealed", readonly=True),
+        v1.Mount(host_path=str(inner), container_path="/sealed/in"),
+    ]
+    sandbox = await either.run()
+    container = await either.started(sandbox, "sleep", "1000", mounts=mounts)
+    shown = "cat /o/name /o/in/name /o/in/deep/third/name /o/files/one /o/v2/third/name /sealed/name /sealed/in/name"
+    assert await either.output(container, "sh", "-c", shown) == "outerinnerthirdfilethirdouterinner"
+    for place, writable in (("/o", True), ("/o/in", False), ("/o/in/deep/third", True), ("/sealed", False), ("/sealed/in", True)):
+        assert ((await either.exec(container, "sh", "-c", f"echo x > {place}/new")).exit_code == 0) is writable, place
+    assert (await either.exec(container, "sh", "-c", "echo x > /o/files/one")).exit_code != 0
+    # The status tells what was asked.
+    assert [each.container_path for each in (await either.status(container)).mounts] == [each.container_path for each in mounts]
+    # Mounted here alone: neither the host nor a neighbour of the volume sees it.
+    assert not list((outer / "in").iterdir())
+    other = await either.started(sandbox, "ls", "/v/in", mounts=[v1.Mount(host_path=str(outer), container_path="/v")])
+    assert (await either.over(other)).exit_code == 0
+    assert either.log(other) == ""
+    (outer / "out").symlink_to("/")
+    mounts = [v1.Mount(host_path=str(outer), container_path="/o"), v1.Mount(host_path=str(inner), container_path="/o/out/x")]
+    with pytest.raises(Invalid, match="cannot mount below /o"):
+        await either.create(sandbox, "true", mounts=mounts)

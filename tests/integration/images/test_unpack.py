@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.fixtures import oci
+from tests.fixtures.canary import snapshot
 
 from polong.images.unpack import Totals, Unpacker
 from polong.kit.errors import Invalid
@@ -45,15 +46,6 @@ def canary(tmp_path: Path) -> Path:
     (path / "file").chmod(0o640)
     (path / "directory").mkdir(mode=0o750)
     return path
-
-
-def snapshot(path: Path) -> list[tuple[object, ...]]:
-    found = []
-    for each in sorted([path, *path.rglob("*")]):
-        status = each.lstat()
-        content = each.read_bytes() if each.is_file() else b""
-        found.append((str(each), status.st_ino, status.st_mode, status.st_uid, status.st_nlink, status.st_mtime_ns, content))
-    return found
 
 
 def climbs(canary: Path) -> list[tuple[str, list[bytes]]]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from polong.cri.engine import Engine, Handler, Settings
-from polong.cri.kernel import CgroupUsage, Details, IdMapping, Interface, Kernel, Process
+from polong.cri.kernel import CgroupUsage, Details, IdMapping, Interface, Kernel, Piece, Process
 from polong.cri.ports import (
     Attachment,
     ExecProcess,
@@ -159,6 +159,9 @@ class FakeKernel:
     def mount_mapped(self, source: Path, target: Path, user_namespace: Path) -> None:
         target.parent.mkdir(exist_ok=True)
         target.touch()
+
+    def mount_together(self, target: Path, pieces: Sequence[Piece]) -> None:
+        target.mkdir(parents=True)
 
     def details(self, cgroup: str) -> Details | None:
         return Details(processes=2) if cgroup in self.world.cgroups else None

@@ -101,7 +101,7 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
     undo.note("root file system", lambda: engine.images.release_rootfs(container.id))
     rootfs = await engine.images.mount_rootfs(image.id, container.id, _mapping(sandbox))
     undo.note("volumes", lambda: asyncio.to_thread(volumes.release, engine, container.id))
-    asked = await volumes.prepare(engine, sandbox, container)
+    asked = await volumes.prepare(engine, sandbox, container, rootfs)
     config = await asyncio.to_thread(_config, engine, sandbox, container, asked, (image, rootfs, wanted))
     await engine.plugins.create(sandbox, container, config)
     bundle.write(directory, config)
@@ -176,6 +176,7 @@ def _config(
     )
     _require_sources(asked)
     config = build.container(container_spec, host)
+    userns.tell(config, sandbox.config.linux.security_context.namespace_options)
     vet.rootfs(rootfs, config)
     if record.handler in engine.takes_compiled_filters:
         seccomp.annotate(config)

@@ -115,6 +115,7 @@ async def _make_pause(engine: Engine, sandbox: Sandbox, handler: Handler, undo: 
         ),
         settings.host,
     )
+    userns.tell(config, security.namespace_options)
     bundle.write(directory, config)
     undo.note("/pause", lambda: handler.runtime.delete(sandbox.id, force=True))
     pid = await handler.runtime.run(sandbox.id, directory)
