@@ -104,6 +104,7 @@ async def begun(conftest: Any, node: Any, name: str) -> tuple[str, list[Any]]:
 
 
 def main() -> None:
+    sys.path.insert(0, str(Path(__file__).parents[3]))
     spec = importlib.util.spec_from_file_location("conftest_cri", sys.argv[1])
     conftest = importlib.util.module_from_spec(spec)
     sys.modules["conftest_cri"] = conftest
