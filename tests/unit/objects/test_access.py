@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from polong.objects.access import ACTIONS, Kernel, Process, decide, started
-from polong.objects.access_changes import _as, smallest
+from polong.objects.access_changes import Container, _as, described, smallest
 
 NONE: frozenset[str] = frozenset()
 DEFAULT = frozenset({"CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID"})
@@ -90,6 +90,8 @@ def test_setuid_is_a_way_in() -> None:
     assert not decide("root", started(0, 0, DEFAULT), replace(user(1000), dumpable=False)).possible
 
 
+CALLER = Container("containers[a]", group=1000)
+
 PEOPLE = [started(uid, gid, caps) for uid, gid in ((0, 0), (1000, 1000), (1000, 7), (1001, 1001)) for caps in (NONE, DEFAULT)]
 
 
@@ -97,7 +99,7 @@ PEOPLE = [started(uid, gid, caps) for uid, gid in ((0, 0), (1000, 1000), (1000, 
 def test_a_change_turns_the_verdict_over(action: str) -> None:
     """Of every pair: the lines are a real change, and carrying them out does what they promise."""
     for caller, target in product(PEOPLE, PEOPLE):
-        lines = smallest(action, ("a", "b"), caller, target)
+        lines = smallest(action, CALLER, caller, target)
         assert lines, (action, caller, target)
         before = decide(action, caller, target)
         if lines == ["shareProcessNamespace: false"]:
@@ -120,6 +122,7 @@ def _carried_out(process: Process, lines: list[str]) -> Process:
                 bounding = set() if names == {"ALL"} else bounding - names
             case "runAsUser":
                 uid = int(value)
+                gid = 1000
             case "runAsGroup":
                 gid = int(value)
             case _:
@@ -129,12 +132,56 @@ def _carried_out(process: Process, lines: list[str]) -> Process:
 
 def test_sharing_is_the_first_change_for_the_isolated() -> None:
     one, two = (replace(user(uid), pid_namespaces=(name,)) for uid, name in ((0, "a"), (1, "b")))
-    assert smallest("see", ("a", "b"), one, two) == ["shareProcessNamespace: true"]
-    assert smallest("root", ("a", "b"), one, two) == [
+    assert smallest("see", CALLER, one, two) == ["shareProcessNamespace: true"]
+    assert smallest("root", CALLER, one, two) == [
         "shareProcessNamespace: true",
         "containers[a].securityContext.capabilities.add: [SYS_PTRACE]",
     ]
 
 
 def test_no_change_of_the_pod_moves_yama() -> None:
-    assert smallest("ptrace", ("a", "b"), user(1), user(1), Kernel(yama=3)) == []
+    assert smallest("ptrace", CALLER, user(1), user(1), Kernel(yama=3)) == []
+
+
+def test_what_the_pod_says_already_is_part_of_the_change() -> None:
+    pod = {
+        "spec": {
+            "securityContext": {"runAsNonRoot": True, "runAsGroup": 5},
+            "containers": [{"name": "c", "securityContext": {"privileged": True, "capabilities": {"add": ["CAP_NET_ADMIN", "KILL"]}}}],
+            "initContainers": [{"name": "i", "restartPolicy": "Always", "securityContext": {"runAsGroup": 7, "runAsNonRoot": False}}],
+        }
+    }
+    assert described(pod, "i") == Container("initContainers[i]", group=7)
+    own = described(pod, "c")
+    assert own == Container("containers[c]", 5, True, True, ("NET_ADMIN", "KILL"))
+    everything = DEFAULT | {"SYS_PTRACE", "NET_ADMIN"}
+    assert smallest("ptrace", own, started(0, 5, everything), user(1000))[:1] == ["containers[c].securityContext.privileged: false"]
+    plain = replace(own, privileged=False)
+    field = "containers[c].securityContext"
+    assert smallest("signal", plain, started(0, 5, frozenset({"KILL", "NET_ADMIN"})), user(1000)) == [
+        f"{field}.capabilities.add: [NET_ADMIN]",
+        f"{field}.capabilities.drop: [KILL]",
+    ]
+    assert smallest("signal", plain, user(1), user(0)) == [f"{field}.runAsNonRoot: false", f"{field}.runAsUser: 0"]
+    assert smallest("ptrace", plain, started(0, 5, NONE), user(1)) == [f"{field}.capabilities.add: [NET_ADMIN, KILL, SYS_PTRACE]"]
+    gone = [f"{field}.capabilities.add: [NET_ADMIN]"]
+    assert smallest("root", replace(plain, added=("NET_ADMIN", "SYS_PTRACE")), started(0, 5, frozenset({"SYS_PTRACE"})), user(1)) == gone
+
+
+def test_the_group_of_a_user_without_one_is_the_images_to_say() -> None:
+    free = Container("containers[a]")
+    assert smallest("root", free, user(1), user(0)) == ["containers[a].securityContext.runAsUser: 0"]
+    assert smallest("root", free, user(1), user(2)) == [
+        "containers[a].securityContext.runAsUser: 2",
+        "containers[a].securityContext.runAsGroup: 2",
+    ]
+
+
+def test_a_filter_of_the_pods_own_gives_way() -> None:
+    caller = replace(user(1), refused_calls=frozenset({"ptrace"}))
+    free = Container("containers[a]")
+    assert smallest("ptrace", free, caller, user(1)) == ["containers[a].securityContext.seccompProfile: {type: RuntimeDefault}"]
+    assert smallest("ptrace", free, replace(user(0), refused_calls=frozenset({"ptrace"})), user(1)) == [
+        "containers[a].securityContext.seccompProfile: {type: RuntimeDefault}",
+        "containers[a].securityContext.capabilities.add: [SYS_PTRACE]",
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from polong.kubelet.host.processes import Group
 from polong.linux import capabilities, proc
 from polong.linux.cgroups import Cgroups
 from polong.linux.dumpable import is_dumpable
+from polong.linux.idmaps import IDENTITY, IdMap
 from polong.objects import access, access_changes
 from polong.objects.access import Kernel, Process
 
@@ -23,6 +24,8 @@ _ALLOWING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 _MOST_PROCESSES = 200
 _PERFMON_SINCE = (6, 15)
 _LABEL_BYTES = 4096
+# Beyond all ids: of one that the Pod does not have, so that it equals none of the Pod's.
+_NOBODYS = 1 << 32
 _NAMED_HIDEPID = {"off": 0, "noaccess": 1, "invisible": 2, "ptraceable": 4}
 
 
@@ -37,7 +40,7 @@ class Member:
 @dataclass(frozen=True)
 class Subject:
     """A process as a caller or a target. `pid` is its number inside its own namespace, `started` in ticks; `known`: whether
-    it is dumpable could be told."""
+    it is dumpable could be told. `ids`: the maps of the Pod's user namespace; what is told of ids is told as the Pod counts them."""
 
     container: str
     pid: int
@@ -45,6 +48,23 @@ class Subject:
     process: Process
     started: int = 0
     known: bool = True
+    ids: tuple[IdMap, IdMap] = (IDENTITY, IDENTITY)
+
+    def counted(self) -> Process:
+        """As the Pod counts ids. Those of a namespace inside of the Pod's have a number there as well."""
+        (uids, gids), process = self.ids, self.process
+        return replace(
+            process,
+            uids=_inside(uids, process.uids),
+            gids=_inside(gids, process.gids),
+            groups=_inside(gids, process.groups),
+            namespace_root=_inside(uids, (process.namespace_root,))[0],
+        )
+
+
+def _inside(ids: IdMap, numbers: tuple[int, ...]) -> Any:  # noqa: ANN401 - as many as were given
+    found = [(number, ids.inside(number)) for number in numbers]
+    return tuple(_NOBODYS + number if inside is None else inside for number, inside in found)
 
 
 def refused_calls(config: Json) -> frozenset[str]:
@@ -128,14 +148,25 @@ class AccessReader:
             if found is not None:
                 yield found
 
+    def ids(self, members: Sequence[Member]) -> tuple[IdMap, IdMap]:
+        """The maps of the Pod's user namespace: those of whatever was there first, the sandbox."""
+        for pid in [each.group.pid for each in members if each.group.pid]:
+            try:
+                return IdMap.read(pid, "uid_map", self.root), IdMap.read(pid, "gid_map", self.root)
+            except (OSError, ValueError):
+                continue
+        return IDENTITY, IDENTITY
+
     def _namespace(self, pid: int, kind: str) -> str:
         return str((self.root / str(pid) / "ns" / kind).stat().st_ino)
 
     def _namespace_root(self, pid: int) -> int:
         try:
-            return int((self.root / str(pid) / "uid_map").read_text("ascii").split()[1])
-        except (OSError, ValueError, IndexError):
+            ranges = IdMap.read(pid, "uid_map", self.root).ranges
+        except (OSError, ValueError):
             return 0
+        # Where it has no root, what is root's belongs to the node's (task_dump_owner).
+        return next((base for first, base, _ in ranges if first == 0), 0)
 
     def _own(self, kind: str) -> str:
         """The node's."""
@@ -170,6 +201,7 @@ Trial = tuple[Member, Subject, list[Subject]]
 def trials(members: Sequence[Member], reader: AccessReader, source: str = "", target: str = "") -> list[Trial]:
     """Main processes of containers (of `source`) as callers. Without `target` each container's main process stands for it; with it every
     process of that container is told. Blocking."""
+    ids = reader.ids(members)
     mains = reader.mains(members)
     told = []
     for own, caller in [each for name, each in mains.items() if name and source in ("", name)]:
@@ -179,7 +211,7 @@ def trials(members: Sequence[Member], reader: AccessReader, source: str = "", ta
                 seen += reader.others(member, main)
             elif not target and name != caller.container:
                 seen.append(main)
-        told.append((own, caller, seen))
+        told.append((own, replace(caller, ids=ids), [replace(each, ids=ids) for each in seen]))
     return told
 
 
@@ -190,7 +222,9 @@ def pod_access(pod: Json, asked: Sequence[Trial], kernel: Kernel) -> Json:
         "apiVersion": API_VERSION,
         "metadata": {key: pod["metadata"][key] for key in ("name", "namespace", "uid") if key in pod["metadata"]},
         "yamaPtraceScope": kernel.yama,
-        "items": [item(caller, each, kernel) for _, caller, seen in asked for each in seen],
+        "items": [
+            item(access_changes.described(pod, caller.container), caller, each, kernel) for _, caller, seen in asked for each in seen
+        ],
         "notes": [*(_confined(caller) for _, caller, _ in asked if caller.process.lsm), *_unknown(asked)],
     }
 
@@ -208,11 +242,13 @@ def _confined(caller: Subject) -> str:
     return f"container {caller.container} is confined as {_text(caller.process.lsm)!r}, which may refuse more than is said here"
 
 
-def item(caller: Subject, target: Subject, kernel: Kernel) -> Json:
+def item(container: access_changes.Container, caller: Subject, target: Subject, kernel: Kernel) -> Json:
+    """`container` is the caller's, as the Pod describes it."""
     verdicts: Json = {}
+    one, other = caller.counted(), target.counted()
     for action in access.ACTIONS:
-        found = access.decide(action, caller.process, target.process, kernel)
-        change = access_changes.smallest(action, (caller.container, target.container), caller.process, target.process, kernel)
+        found = access.decide(action, one, other, kernel)
+        change = access_changes.smallest(action, container, one, other, kernel)
         verdicts[action] = {"allowed": found.allowed, "rule": found.rule, "reason": found.reason, "indirect": found.indirect}
         verdicts[action] |= {"change": change} if caller.process.pid != target.process.pid else {}
     return {
@@ -221,7 +257,7 @@ def item(caller: Subject, target: Subject, kernel: Kernel) -> Json:
         "process": {
             "pid": target.pid,
             "hostPID": target.process.pid,
-            "uid": target.process.uids[1],
+            "uid": other.uids[1],
             "command": [_text(word) for word in target.command],
         },
         "verdicts": verdicts,

@@ -38,7 +38,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Archive:
     """Writes a tree through `put`. Ids go through `inside`, as the container counts them."""
 
-    put: Callable[[bytes], None]
+    put: Callable[[bytes], object]
     most: int
     inside: Callable[[str, int], int]
     _entries: int = 0

@@ -120,7 +120,8 @@ def _archive(found: Fd, task: Json) -> None:
         raise Invalid(f"{task['path']} is a directory of the kernel's, not of the container's")
     with Fd(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found.fileno())) as top:
         _say(_described(task["path"], about, task))
-        filetree.Archive(_put, task["most"], lambda name, number: _inside(task, name, number)).write(top)
+        with os.fdopen(os.dup(1), "wb", _CHUNK) as out:
+            filetree.Archive(out.write, task["most"], lambda name, number: _inside(task, name, number)).write(top)
 
 
 def _regular(found: Fd, path: str) -> os.stat_result:
