@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import kr8s
@@ -14,8 +13,9 @@ import kubernetes.dynamic
 import pytest
 import yaml
 from kr8s.objects import get_class, new_class
-from tests.e2e.cluster import VERSIONS, Client, Node, eventually, kubectl_program
+from tests.e2e.cluster import Client, Node, eventually
 from tests.e2e.kinds import CLUSTER_WIDE, KINDS, SAMPLES, sample, samples
+from tests.e2e.versions import side_by_side
 
 Json = dict[str, Any]
 
@@ -81,34 +81,17 @@ def walk(kubectl: Client, name: str, namespace: str) -> None:
     assert run("get", "--ignore-not-found", "-o", "name") == []
 
 
-def side_by_side(node: Node, space: str, versions: Sequence[str]) -> None:
-    programs = {version: program for version in versions if (program := kubectl_program(version))}
-    if not programs:
-        pytest.skip("none of these versions of kubectl is here")
-    with ThreadPoolExecutor(len(programs)) as pool:
-        running = {
-            version: pool.submit(walk, node.client(program), f"of-{version.replace('.', '-')}", space)
-            for version, program in programs.items()
-        }
-        problems = {version: error for version, one in running.items() if (error := one.exception())}
-    assert not problems, "\n\n".join(f"kubectl {version}: {error}" for version, error in problems.items())
-
-
-def test_the_oldest_and_the_newest_kubectl_do_everything_with_every_kind(node: Node, space: str) -> None:
-    side_by_side(node, space, (VERSIONS[0], VERSIONS[-1]))
-
-
-@pytest.mark.slow
 def test_every_kubectl_does_everything_with_every_kind(node: Node, space: str) -> None:
-    side_by_side(node, space, VERSIONS[1:-1])
+    side_by_side(node, lambda kubectl, name: walk(kubectl, name, space))
 
 
-@pytest.mark.slow
-def test_every_kubectl_explains_every_kind(each_kubectl: Client) -> None:
-    for plural in SAMPLES:
-        assert "FIELDS" in each_kubectl("explain", plural)
-    listed = each_kubectl("api-resources", "-o", "name").splitlines()
-    assert set(SAMPLES) <= set(listed)
+def test_every_kubectl_explains_every_kind(node: Node) -> None:
+    def explain(kubectl: Client, _: str) -> None:
+        for plural in SAMPLES:
+            assert "FIELDS" in kubectl("explain", plural)
+        assert set(SAMPLES) <= set(kubectl("api-resources", "-o", "name").splitlines())
+
+    side_by_side(node, explain)
 
 
 # --- the official Python client -----------------------------------------------------------------------------------------------------
