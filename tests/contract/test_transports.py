@@ -1,6 +1,7 @@
 """What a client may rely on, over each transport: HTTP with TLS and client certificates, and a call in process."""
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import json
@@ -17,9 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from polong.client import Call, Client, DeleteOptions, ListOptions, PatchType, WriteOptions
+from polong.client import Answer, Call, Client, DeleteOptions, ListOptions, PatchType, WriteOptions
+from polong.client.direct import DirectTransport, drive
 from polong.client.http import HTTPTransport
-from polong.client.inprocess import InProcessTransport, Reply
+from polong.client.inprocess import InProcessAnswer, InProcessTransport, Reply
 from polong.kit import errors
 from polong.objects.gvk import NODES, PODS
 
@@ -145,23 +147,59 @@ def over_http(server: Server) -> Callable[[web.BaseRequest], Any]:
     return handle
 
 
-@pytest.fixture(params=["https", "inprocess"])
-async def setup(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Setup]:
+class Aside:
+    """A DirectTransport on a thread of its own, where it may wait while this loop serves it. Its answers are taken whole."""
+
+    def __init__(self, transport: DirectTransport) -> None:
+        self._transport = transport
+        self._turn = asyncio.Lock()
+
+    async def call(self, call: Call) -> Answer:
+        async def whole() -> InProcessAnswer:
+            async with await self._transport.call(call) as answer:
+                return InProcessAnswer(answer.status, dict(answer.headers), body=await answer.data(), events=None, chunks=None)
+
+        async with self._turn:
+            return await asyncio.to_thread(lambda: drive(whole()))
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+@contextlib.asynccontextmanager
+async def over(kind: str, folder: Path) -> AsyncIterator[Setup]:
     server = Server()
     warnings: list[str] = []
-    if request.param == "inprocess":
+    if kind == "inprocess":
         transport: Any = InProcessTransport(server)
         yield Setup(Client(transport, warn=warnings.append), server, warnings, transport)
         return
-    theirs, ours = certificates(tmp_path)
+    theirs, ours = certificates(folder)
     http = web.Server(over_http(server), handler_cancellation=True)
     listener = await asyncio.get_running_loop().create_server(http, "127.0.0.1", 0, ssl=theirs)
-    transport = HTTPTransport(f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}", tls=ours, connect_timeout=5, timeout=5)
+    address = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    if kind == "direct":
+        transport = Aside(DirectTransport(address, tls=ours, connect_timeout=5, timeout=5))
+    else:
+        transport = HTTPTransport(address, tls=ours, connect_timeout=5, timeout=5)
     async with Client(transport, warn=warnings.append) as client:
         yield Setup(client, server, warnings, transport)
     listener.close()
     await http.shutdown(1)
     await listener.wait_closed()
+
+
+@pytest.fixture(params=["https", "inprocess", "direct"])
+async def setup(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Setup]:
+    async with over(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=["https", "inprocess"])
+async def streaming(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Setup]:
+    """Those that can do two things at once."""
+    async with over(request.param, tmp_path) as made:
+        yield made
 
 
 async def test_verbs_say_what_kubernetes_expects(setup: Setup):
@@ -220,17 +258,17 @@ async def test_errors_carry_the_server_s_words(setup: Setup):
         await setup.client.raw(Call("GET", "/text"))
 
 
-async def test_watch_is_a_stream_that_can_be_left(setup: Setup):
-    watch = setup.client.watch(PODS, "default", ListOptions(resource_version="5"), bookmarks=True, timeout=60)
+async def test_watch_is_a_stream_that_can_be_left(streaming: Setup):
+    watch = streaming.client.watch(PODS, "default", ListOptions(resource_version="5"), bookmarks=True, timeout=60)
     seen = [await anext(watch) for _ in range(3)]
     assert [(kind, obj["metadata"]["name"]) for kind, obj in seen] == [("ADDED", "p0"), ("ADDED", "p1"), ("ADDED", "p2")]
     assert seen[0][1]["text"] == "ü\n" * 500
-    assert setup.server.calls[-1][2] == {"resourceVersion": "5", "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": "60"}
+    assert streaming.server.calls[-1][2] == {"resourceVersion": "5", "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": "60"}
     await watch.aclose()
     async with asyncio.timeout(5):
-        while setup.server.ended != ["watch"]:  # noqa: ASYNC110 - the other side of a socket
+        while streaming.server.ended != ["watch"]:  # noqa: ASYNC110 - the other side of a socket
             await asyncio.sleep(0.01)
-    assert (await setup.client.get(PODS, "p", "default"))["kind"] == "Thing"
+    assert (await streaming.client.get(PODS, "p", "default"))["kind"] == "Thing"
 
 
 async def test_logs_come_in_pieces(setup: Setup):
@@ -238,7 +276,7 @@ async def test_logs_come_in_pieces(setup: Setup):
     assert text == b"".join([b"%d" % number + b"x" * 40_000 + b"\n" for number in range(20)])
 
 
-async def test_bodies_stream_both_ways_at_once(setup: Setup):
+async def test_bodies_stream_both_ways_at_once(streaming: Setup):
     turn = asyncio.Event()
     received = bytearray()
 
@@ -248,7 +286,7 @@ async def test_bodies_stream_both_ways_at_once(setup: Setup):
         for _ in range(50):
             yield b"second" * 1000
 
-    answer = await setup.client.raw(Call("POST", "/upload", body=send(), content_type="application/x-tar"))
+    answer = await streaming.client.raw(Call("POST", "/upload", body=send(), content_type="application/x-tar"))
     async with answer, asyncio.timeout(5):
         async for chunk in answer.chunks():
             received += chunk
@@ -257,18 +295,18 @@ async def test_bodies_stream_both_ways_at_once(setup: Setup):
     assert bytes(received) == b"FIRST" + b"SECOND" * 50_000
 
 
-async def test_failing_source_of_a_body_is_told(setup: Setup):
+async def test_failing_source_of_a_body_is_told(streaming: Setup):
     async def send() -> AsyncIterator[bytes]:
         yield b"first"
         raise ValueError("cannot read the archive")
 
     async def upload() -> bytes:
-        async with await setup.client.raw(Call("POST", "/upload", body=send())) as answer:
+        async with await streaming.client.raw(Call("POST", "/upload", body=send())) as answer:
             return await answer.data()
 
     with pytest.raises(ValueError, match="cannot read the archive"):
         await upload()
-    assert (await setup.client.get(PODS, "p", "default"))["kind"] == "Thing"
+    assert (await streaming.client.get(PODS, "p", "default"))["kind"] == "Thing"
 
 
 async def test_warnings_are_collected(setup: Setup):

@@ -51,7 +51,7 @@ def access(target: Target, pod: str, source: str | None, goal: str | None, form:
     if chosen.kind in {"name", "custom-columns", "wide"}:
         raise Failure(f"access has no output format {form!r}: use json, yaml or jsonpath=")
     between = source or "", goal or ""
-    found = target.run(lambda api: _access(api, pod, between, verify=verify))
+    found = target.ask(lambda api: _access(api, pod, between, verify=verify))
     output.emit(output.document(found, chosen) if not chosen.table else render(found, explain=any(between), headers=not no_headers))
     return 1 if (found.get("verification") or {}).get("different") else 0
 

@@ -13,10 +13,10 @@ from typing import NoReturn
 import click
 
 from polong.cli import registry
-from polong.cli.flags import group_options
+from polong.cli.flags import Helped, group_options
 
 
-class _Group(click.Group):
+class _Group(Helped, click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return registry.names()
 

@@ -94,7 +94,7 @@ def apply(target: Target, filenames: tuple[str, ...], recursive: bool, dry_run: 
     writing = Writing(manager, dry_run, validate, output.parse(flags["form"]))
     found = manifests.read(filenames, recursive=recursive)
     force = flags["force_conflicts"]
-    target.run(lambda api: each(api, found, lambda item: _server_side(api, item, writing, force) if server else _apply(api, item, writing)))
+    target.ask(lambda api: each(api, found, lambda item: _server_side(api, item, writing, force) if server else _apply(api, item, writing)))
 
 
 async def each(api: Api, found: list[Manifest], one: Any) -> None:  # noqa: ANN401 - a coroutine function

@@ -39,7 +39,7 @@ _HELP = "List which containers can read whose secrets and files, in Pods that sh
 def audit(target: Target, names: tuple[str, ...], all_namespaces: bool, form: str | None) -> None:
     if form not in (None, "json"):
         raise Failure(f"audit has no output format {form!r}: use json")
-    target.run(lambda api: _audit(api, names, all_namespaces=all_namespaces, as_json=form == "json"))
+    target.ask(lambda api: _audit(api, names, all_namespaces=all_namespaces, as_json=form == "json"))
 
 
 async def _audit(api: Api, names: tuple[str, ...], *, all_namespaces: bool, as_json: bool) -> None:

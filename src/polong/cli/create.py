@@ -49,7 +49,7 @@ def create(target: Target, filenames: tuple[str, ...], recursive: bool, **flags:
     writing = Writing(flags["field_manager"], flags["dry_run"], flags["validate"], output.parse(flags["form"]))
     found = manifests.read(filenames, recursive=recursive)
     save = flags["save_config"]
-    target.run(lambda api: each(api, found, lambda item: _create(api, item, writing, save)))
+    target.ask(lambda api: each(api, found, lambda item: _create(api, item, writing, save)))
 
 
 async def _create(api: Api, item: Manifest, writing: Writing, save: bool) -> None:

@@ -41,7 +41,7 @@ def token(target: Target, name: str, audiences: tuple[str, ...], duration: str, 
     async def ask(api: Api) -> Json:
         return await api.post(SERVICE_ACCOUNTS.path(api.namespace, name, "token"), body, [])
 
-    made = target.run(ask)
+    made = target.ask(ask)
     chosen = output.parse(form)
     output.emit(output.document(made, chosen) if chosen.kind else f"{made['status']['token']}\n")
 

@@ -33,7 +33,7 @@ def generator(
             writing = Writing(flags.pop("field_manager"), flags.pop("dry_run"), flags.pop("validate"), output.parse(flags.pop("form")))
             save = flags.pop("save_config")
             made = make(name, **flags)
-            target.run(lambda api: _send(api, made, writing, save))
+            target.ask(lambda api: _send(api, made, writing, save))
 
         decorated: Any = api_options(run)
         shared = (

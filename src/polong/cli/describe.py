@@ -36,7 +36,7 @@ polong describe node
 @flag("--show-events", default=True, help="Print events.")
 @api_options
 def describe(target: Target, what: tuple[str, ...], selector: str, all_namespaces: bool, show_events: bool) -> None:
-    target.run(lambda api: _describe(api, what, selector, all_namespaces, show_events))
+    target.ask(lambda api: _describe(api, what, selector, all_namespaces, show_events))
 
 
 async def _describe(api: Api, what: tuple[str, ...], selector: str, everywhere: bool, show_events: bool) -> None:

@@ -6,15 +6,11 @@ Raw bytes go out only on explicit streams: `logs`, `exec`, `attach`, `-o json`, 
 
 from __future__ import annotations
 
-import unicodedata
-
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
-
 
 def _visible(character: str) -> str:
     if character.isascii():
         return character if " " <= character <= "~" else {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character, f"\\x{ord(character):02x}")
-    if unicodedata.category(character) not in _HIDDEN:
+    if character.isprintable():
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
@@ -23,7 +19,8 @@ def _visible(character: str) -> str:
 def cell(text: object) -> str:
     """One line, safe for a terminal: for cells of tables and for names inside messages."""
     value = text if isinstance(text, str) else str(text)
-    if value.isascii() and value.isprintable():
+    # What Python calls printable has no character of the categories Cc, Cf, Cs, Co, Cn, Zl, Zp, and of Zs the space alone.
+    if value.isprintable():
         return value
     return "".join(map(_visible, value))
 

@@ -11,7 +11,20 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Flag(click.Option):
+class Option(click.Option):
+    """click's, whose help is one line: click would load the compiler's tools to dedent it."""
+
+    def __init__(self, *args: Any, help: str | None = None, **kwargs: Any) -> None:  # noqa: A002, ANN401 - click's own
+        super().__init__(*args, **kwargs)
+        self.help = help
+
+
+def option(*names: str, **settings: Any) -> Callable[[F], F]:  # noqa: ANN401
+    """click.option for what every command has."""
+    return click.option(*names, cls=Option, **settings)
+
+
+class _Flag(Option):
     """A boolean whose help shows kubectl's form, not click's pair of names."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -19,7 +32,7 @@ class _Flag(click.Option):
         return (record[0].split(" / ", maxsplit=1)[0] + ("=true" if self.default is True else ""), record[1]) if record else None
 
 
-class _Optional(click.Option):
+class _Optional(Option):
     """An option whose value may be left out (pflag's NoOptDefVal); then it is `bare`."""
 
     def __init__(self, *args: Any, bare: str, **kwargs: Any) -> None:  # noqa: ANN401 - click's own
@@ -68,14 +81,25 @@ def _flag_token(option: click.Option, name: str, value: str) -> str:
     raise click.UsageError(f'invalid argument "{value}" for "{name}" flag: must be true or false')
 
 
-class Command(click.Command):
+class Helped(click.Command):
+    """Its --help is an `Option` too."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        names = self.get_help_option_names(ctx)
+        if self._help_option is None and names:
+            click.help_option(*names, cls=Option)(self)
+            self._help_option = self.params.pop()  # type: ignore[assignment]
+        return super().get_help_option(ctx)
+
+
+class Command(Helped):
     """A subcommand with kubectl's flag grammar."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, _normalise(self.get_params(ctx), args))
 
 
-class Group(click.Group):
+class Group(Helped, click.Group):
     """Subcommands, with kubectl's flag grammar before them; `ns`, `cm` and other short names find them too."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -95,15 +119,13 @@ def command(name: str, *, help: str, examples: str, **settings: Any) -> Callable
     return click.command(name, cls=Command, help=text, short_help=help, context_settings=context, **settings)
 
 
-_ROOT = click.option(
-    "--root", envvar="POLONG_ROOT", metavar="DIR", help="State directory of the node (default /var/lib/polong or $POLONG_ROOT)."
-)
+_ROOT = option("--root", envvar="POLONG_ROOT", metavar="DIR", help="State directory of the node (default /var/lib/polong or $POLONG_ROOT).")
 _API = (
-    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig to use instead of $KUBECONFIG or the node's own."),
-    click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
-    click.option("-n", "--namespace", metavar="NAME", help="Namespace (default: that of the context, else default)."),
-    click.option("-s", "--server", metavar="URL", help="Address of the API server, instead of the context's."),
-    click.option("--request-timeout", default="0", metavar="TIME", help="Give up a single request after this time, such as 5s (0: never)."),
+    option("--kubeconfig", metavar="FILE", help="Kubeconfig to use instead of $KUBECONFIG or the node's own."),
+    option("--context", metavar="NAME", help="Context of the kubeconfig."),
+    option("-n", "--namespace", metavar="NAME", help="Namespace (default: that of the context, else default)."),
+    option("-s", "--server", metavar="URL", help="Address of the API server, instead of the context's."),
+    option("--request-timeout", default="0", metavar="TIME", help="Give up a single request after this time, such as 5s (0: never)."),
 )
 API_NAMES = ("kubeconfig", "context", "namespace", "server", "request_timeout", "root")
 
@@ -130,13 +152,13 @@ def api_options(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(Target(**merged), *args, **kwargs)
 
     decorated = wrapper
-    for option in (*reversed(_API), _ROOT):
-        decorated = option(decorated)
+    for each in (*reversed(_API), _ROOT):
+        decorated = each(decorated)
     return decorated
 
 
 def group_options(function: F) -> F:
     """The same flags on `polong` itself, so that `polong -n x get pods` works."""
-    for option in (*reversed(_API), _ROOT):
-        function = option(function)
+    for each in (*reversed(_API), _ROOT):
+        function = each(function)
     return function

@@ -10,7 +10,7 @@ import click
 from polong.cli import output, resources
 from polong.cli.api import TABLE, Api
 from polong.cli.errors import Failure
-from polong.cli.flags import api_options, command, flag
+from polong.cli.flags import api_options, command, flag, option
 from polong.cli.get_view import Options, TableView, items_of, name_of, path_of, sort_objects
 from polong.cli.manifests import filename_options
 from polong.cli.resources import Selection
@@ -29,16 +29,16 @@ polong get pods -w -l app=web
 
 @command("get", help="List objects.", examples=_EXAMPLES)
 @click.argument("what", nargs=-1, metavar="TYPE[,TYPE] [NAME...] | TYPE/NAME...")
-@click.option("-o", "--output", "form", metavar="FORMAT", help="One of json|yaml|name|wide|jsonpath=|jsonpath-file=|custom-columns=.")
+@option("-o", "--output", "form", metavar="FORMAT", help="One of json|yaml|name|wide|jsonpath=|jsonpath-file=|custom-columns=.")
 @flag("-w", "--watch", help="After listing, watch for changes.")
 @flag("--watch-only", help="Watch for changes without listing first.")
-@click.option("-l", "--selector", default="", metavar="LABELS", help="Label selector, such as app=web,tier!=db or 'env in (a,b)'.")
-@click.option("--field-selector", default="", metavar="FIELDS", help="Field selector, such as status.phase=Running.")
+@option("-l", "--selector", default="", metavar="LABELS", help="Label selector, such as app=web,tier!=db or 'env in (a,b)'.")
+@option("--field-selector", default="", metavar="FIELDS", help="Field selector, such as status.phase=Running.")
 @flag("-A", "--all-namespaces", help="All namespaces.")
 @flag("--no-headers", help="No heading line.")
 @flag("--show-labels", help="Labels in the last column.")
-@click.option("-L", "--label-columns", multiple=True, metavar="LABEL", help="Labels to print as columns.")
-@click.option("--sort-by", default="", metavar="JSONPATH", help="Sort by a field, such as .metadata.creationTimestamp.")
+@option("-L", "--label-columns", multiple=True, metavar="LABEL", help="Labels to print as columns.")
+@option("--sort-by", default="", metavar="JSONPATH", help="Sort by a field, such as .metadata.creationTimestamp.")
 @flag("--ignore-not-found", help="No error where an object does not exist.")
 @flag("--show-managed-fields", help="Keep managedFields in json and yaml.")
 @filename_options
@@ -57,7 +57,8 @@ def get(target: Target, what: tuple[str, ...], form: str | None, watch: bool, wa
         flags["ignore_not_found"],
         flags["show_managed_fields"],
     )
-    target.run(lambda api: _get(api, what, options, (filenames, recursive), (watch or watch_only, watch_only)))
+    ask = target.run if watch or watch_only else target.ask
+    ask(lambda api: _get(api, what, options, (filenames, recursive), (watch or watch_only, watch_only)))
 
 
 async def _get(api: Api, what: Sequence[str], options: Options, files: tuple[Sequence[str], bool], watching: tuple[bool, bool]) -> None:

@@ -30,7 +30,7 @@ def _options(function: Any) -> Any:  # noqa: ANN401 - a decorator of a click cal
 @command("label", help="Set or remove labels.", examples="polong label pod nginx tier=web\npolong label pods --all tier-")
 @_options
 def label(target: Target, args: tuple[str, ...], overwrite: bool, all: bool, selector: str) -> None:  # noqa: A002 - kubectl's flag
-    target.run(lambda api: _change(api, "labels", args, (overwrite, all, selector)))
+    target.ask(lambda api: _change(api, "labels", args, (overwrite, all, selector)))
 
 
 @command(
@@ -38,7 +38,7 @@ def label(target: Target, args: tuple[str, ...], overwrite: bool, all: bool, sel
 )
 @_options
 def annotate(target: Target, args: tuple[str, ...], overwrite: bool, all: bool, selector: str) -> None:  # noqa: A002
-    target.run(lambda api: _change(api, "annotations", args, (overwrite, all, selector)))
+    target.ask(lambda api: _change(api, "annotations", args, (overwrite, all, selector)))
 
 
 def split(args: tuple[str, ...]) -> tuple[list[str], dict[str, str | None]]:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import select
-import signal
-import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from polong.cli.errors import Failure
+
+if TYPE_CHECKING:
+    import signal
 
 DEFAULT_ROOT = "/var/lib/polong"
 DEFAULT_PORT = 6443
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What `up` was told and remembers for the next start."""
 
     port: int = DEFAULT_PORT
@@ -41,6 +39,8 @@ class NodeDir:
 
     @property
     def node_id(self) -> str:
+        import hashlib
+
         return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]
 
     @property
@@ -70,7 +70,7 @@ class NodeDir:
 
     def remember(self, settings: Settings) -> None:
         temporary = self.settings_file.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(settings)) + "\n")
+        temporary.write_text(json.dumps(settings._asdict()) + "\n")
         temporary.rename(self.settings_file)
 
     def describe(self) -> str:
@@ -80,6 +80,10 @@ class NodeDir:
 
 def stop(pid: int, signum: signal.Signals, timeout: float) -> bool:
     """Send a signal through a pidfd and wait for the end; False where it still runs after `timeout` seconds."""
+    import select
+    import signal
+    import time
+
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

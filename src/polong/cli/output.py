@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from polong.cli.errors import Failure
 from polong.cli.tabular import Table
@@ -17,8 +16,7 @@ Json = dict[str, Any]
 FORMATS = ("json", "yaml", "name", "wide", "jsonpath", "jsonpath-as-json", "jsonpath-file", "custom-columns", "custom-columns-file")
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """`kind` is one of FORMATS or empty (a table); `template` what stands behind `=`."""
 
     kind: str = ""
@@ -114,6 +112,15 @@ def custom_columns(template: str, objects: Sequence[Json], *, headers: bool = Tr
 def _custom(obj: Json, path: str) -> str:
     found = _jsonpath_values(obj, path)
     return ",".join(str(value) for value in found) if found else "<none>"
+
+
+def columns() -> int | None:
+    """Of the terminal that it goes to; None where it goes elsewhere, and nothing may be cut off."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def emit(text: str) -> None:

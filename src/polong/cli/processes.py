@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import click
@@ -12,7 +11,7 @@ import click
 from polong.cli import output, pods
 from polong.cli.api import Api
 from polong.cli.errors import Failure
-from polong.cli.flags import flag
+from polong.cli.flags import flag, option
 from polong.kit.errors import NotFound
 from polong.objects.gvk import PODS
 
@@ -26,15 +25,14 @@ def path_of(namespace: str, pod: str, subresource: str) -> str:
     return f"{GROUP}/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}/{subresource}"
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Which Pods (one by name, else those of a namespace, or of `everywhere`, that the selector matches) and what of their processes."""
 
     pod: str = ""
     everywhere: bool = False
     selector: str = ""
     container: str = ""
-    form: output.Format = field(default_factory=output.Format)
+    form: output.Format = output.Format()
     headers: bool = True
 
     @property
@@ -52,15 +50,15 @@ class Wanted:
 
 def choice(function: F) -> F:
     """The flags that make a `Wanted`; the function gets them as `wanted`."""
-    for option in (
+    for each in (
         flag("--no-headers", help="No heading line."),
-        click.option("-o", "--output", "form", metavar="FORMAT", help="One of wide|json|yaml|jsonpath=|custom-columns=."),
-        click.option("-c", "--container", default="", metavar="NAME", help="Only processes of one container."),
-        click.option("-l", "--selector", default="", metavar="LABELS", help="Pods with these labels, such as app=web."),
+        option("-o", "--output", "form", metavar="FORMAT", help="One of wide|json|yaml|jsonpath=|custom-columns=."),
+        option("-c", "--container", default="", metavar="NAME", help="Only processes of one container."),
+        option("-l", "--selector", default="", metavar="LABELS", help="Pods with these labels, such as app=web."),
         flag("-A", "--all-namespaces", help="Pods of all namespaces."),
         click.argument("pod", default=""),
     ):
-        function = option(function)
+        function = each(function)
     return function
 
 
@@ -75,14 +73,11 @@ def wanted(flags: dict[str, Any]) -> Wanted:
     ).checked()
 
 
-async def fetch(api: Api, wish: Wanted, *, quick: bool = False) -> list[Json]:
-    """ProcessLists, in the order of the Pods. `quick`: the Pod was found before, by this name."""
+async def fetch(api: Api, wish: Wanted) -> list[Json]:
+    """ProcessLists, in the order of the Pods."""
     query = [("full", "true")] if wish.full else []
     if wish.pod:
-        found = {} if quick else await pods.find(api, wish.pod)
-        if wish.container and not quick:
-            pods.choose(found, wish.container)
-        listings = [await api.get(path_of(api.namespace, pods.name_of(wish.pod), "processes"), query)]
+        listings = [await _of_pod(api, wish, query)]
     else:
         selector = [("labelSelector", wish.selector)] if wish.selector else []
         listed = await api.get(PODS.path("" if wish.everywhere else api.namespace), selector)
@@ -93,6 +88,18 @@ async def fetch(api: Api, wish: Wanted, *, quick: bool = False) -> list[Json]:
             except NotFound:
                 continue
     return [_of_container(each, wish.container) for each in listings]
+
+
+async def _of_pod(api: Api, wish: Wanted, query: list[tuple[str, str]]) -> Json:
+    """One request, unless a name turns out to be wrong: then the Pod itself is asked what was meant."""
+    try:
+        listing = await api.get(path_of(api.namespace, pods.name_of(wish.pod), "processes"), query)
+    except NotFound:
+        await pods.find(api, wish.pod)
+        raise
+    if wish.container and all(item.get("container") != wish.container for item in listing.get("items") or ()):
+        pods.choose(await pods.find(api, wish.pod), wish.container)
+    return listing
 
 
 def _of_container(listing: Json, container: str) -> Json:
@@ -127,4 +134,4 @@ def document(listings: Sequence[Json], wish: Wanted) -> str:
 
 def plain(wish: Wanted) -> Wanted:
     """The same without what is costly."""
-    return replace(wish, form=output.Format())
+    return wish._replace(form=output.Format())

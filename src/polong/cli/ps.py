@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +12,7 @@ import click
 from polong.cli import output, processes
 from polong.cli.api import Api
 from polong.cli.errors import Failure
-from polong.cli.flags import api_options, command, flag
+from polong.cli.flags import api_options, command, flag, option
 from polong.cli.processes import Wanted
 from polong.cli.ps_tree import render
 from polong.cli.target import Target
@@ -34,26 +32,33 @@ _HELP = "Show every process of a Pod as a tree: whose it is, its PIDs inside and
 @command("ps", help=_HELP, examples=_EXAMPLES)
 @processes.choice
 @flag("-w", "--watch", help="Draw again as it changes.")
-@click.option("--interval", type=float, default=1.0, metavar="SECONDS", help="With -w: time between two looks.")
+@option("--interval", type=float, default=1.0, metavar="SECONDS", help="With -w: time between two looks.")
 @api_options
 def ps(target: Target, watch: bool, interval: float, **flags: Any) -> None:  # noqa: ANN401
     wish = processes.wanted(flags)
     if interval < 0.1:
         raise Failure("--interval must be at least 0.1 seconds")
-    target.run(lambda api: _ps(api, wish, interval if watch else 0.0))
+    if watch:
+        target.run(lambda api: _watch(api, wish, interval))
+    else:
+        target.ask(lambda api: _ps(api, wish))
 
 
-async def _ps(api: Api, wish: Wanted, interval: float) -> None:
+async def _ps(api: Api, wish: Wanted) -> None:
     listings = await processes.fetch(api, wish)
-    if not interval:
-        _say_if_empty(listings, wish)
-        output.emit(_text(listings, wish, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
-        return
+    _say_if_empty(listings, wish)
+    output.emit(_text(listings, wish, output.columns()))
+
+
+async def _watch(api: Api, wish: Wanted, interval: float) -> None:
+    import asyncio
+
+    listings = await processes.fetch(api, wish)
     if sys.stdout.isatty():
         from polong.cli.screen import live
 
         async def draw(columns: int, _lines: int) -> Sequence[str]:
-            return _text(await processes.fetch(api, wish, quick=True), wish, columns).rstrip("\n").split("\n")
+            return _text(await processes.fetch(api, wish), wish, columns).rstrip("\n").split("\n")
 
         await live(draw, interval)
         return
@@ -61,7 +66,7 @@ async def _ps(api: Api, wish: Wanted, interval: float) -> None:
         shown = listings[0] if wish.pod else output.as_list(listings)
         output.emit(json.dumps(shown) + "\n" if wish.form.kind == "json" else _text(listings, wish, None) + "\n")
         await asyncio.sleep(interval)
-        listings = await processes.fetch(api, wish, quick=True)
+        listings = await processes.fetch(api, wish)
 
 
 def _say_if_empty(listings: Sequence[Json], wish: Wanted) -> None:

@@ -82,20 +82,20 @@ def walk(group: Sequence[Json]) -> Iterable[tuple[Json, str]]:
     known = {item.get("hostPID") for item in group}
     children: dict[object, list[Json]] = {}
     for item in sorted(group, key=lambda found: _number(found.get("pid"))):
-        parent = item.get("parentHostPID")
-        children.setdefault(parent if parent in known and parent != item.get("hostPID") else None, []).append(item)
+        parent, own = item.get("parentHostPID"), item.get("hostPID")
+        children.setdefault(parent if parent in known and parent != own else None, []).append(item)
     seen: set[object] = set()
-    stack: list[tuple[Json, str, str]] = [(item, "", "") for item in reversed(children.get(None, []))]
+    stack: list[tuple[Json, str, str]] = [(item, "", "") for item in reversed(children.get(None, ()))]
     while stack:
         item, lead, below = stack.pop()
-        if item.get("hostPID") in seen:
+        own = item.get("hostPID")
+        if own in seen:
             continue
-        seen.add(item.get("hostPID"))
+        seen.add(own)
         yield item, lead
-        kids = children.get(item.get("hostPID"), [])
-        for index, kid in reversed(list(enumerate(kids))):
-            last = index == len(kids) - 1
-            stack.append((kid, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
+        if (kids := children.get(own)) is not None:
+            stack.append((kids[-1], below + "└─ ", below + "   "))
+            stack += [(kid, below + "├─ ", below + "│  ") for kid in reversed(kids[:-1])]
     yield from ((item, "") for item in group if item.get("hostPID") not in seen)
 
 
@@ -152,8 +152,8 @@ def capabilities(names: object) -> str:
 
 
 def command(item: Json) -> str:
-    words = item.get("command") or []
-    text = " ".join(cell(word) for word in words) if words else f"[{cell(item.get('name', ''))}]"
+    words = item.get("command")
+    text = cell(" ".join(words)) if words else f"[{cell(item.get('name', ''))}]"
     by_exec = item["role"] if item.get("role") in ("probe", "hook") else "exec"
     marks = [mark for mark, key in ((by_exec, "executed"), ("orphan", "orphan"), ("zombie", "zombie")) if item.get(key)]
     return f"{text}  ({', '.join(marks)})" if marks else text

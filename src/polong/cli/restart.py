@@ -12,7 +12,7 @@ from polong.cli.api import Api
 from polong.cli.durations import Duration
 from polong.cli.errors import Failure
 from polong.cli.escape import cell
-from polong.cli.flags import api_options, command, flag
+from polong.cli.flags import api_options, command, flag, option
 from polong.cli.target import Target
 from polong.objects.gvk import PODS
 
@@ -28,9 +28,9 @@ _LOOK = 0.1
 
 @command("restart", help="Restart one container of a Pod in place; its siblings run on.", examples=_EXAMPLES)
 @click.argument("pod")
-@click.option("-c", "--container", default="", metavar="NAME", help="The container (may be left out where there is only one).")
+@option("-c", "--container", default="", metavar="NAME", help="The container (may be left out where there is only one).")
 @flag("--wait", default=True, help="Wait until it runs again.")
-@click.option("--timeout", type=Duration(), default="90s", metavar="TIME", help="How long to wait.")
+@option("--timeout", type=Duration(), default="90s", metavar="TIME", help="How long to wait.")
 @api_options
 def restart(target: Target, pod: str, container: str, wait: bool, timeout: float) -> None:
     target.run(lambda api: _restart(api, pod, container, timeout if wait else 0.0))

@@ -11,7 +11,7 @@ from polong.cli import output, pods, processes
 from polong.cli.api import Api
 from polong.cli.errors import Failure
 from polong.cli.escape import cell
-from polong.cli.flags import api_options, command, flag
+from polong.cli.flags import api_options, command, flag, option
 from polong.cli.target import Target
 from polong.kit import signals
 
@@ -31,13 +31,13 @@ def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> lis
 @command("signal", help="Send a signal to a container's main process, or to others of a Pod; say who received it.", examples=_EXAMPLES)
 @click.argument("pod")
 @click.argument("name", metavar="SIGNAL", shell_complete=_names)
-@click.option("-c", "--container", default="", metavar="NAME", help="The container; its main process, unless others are chosen.")
-@click.option("--pid", type=click.IntRange(1), metavar="N", help="The process with this PID inside the Pod.")
-@click.option("--match", default="", metavar="PATTERN", help="Processes whose command line holds this; * and ? stand for anything.")
+@option("-c", "--container", default="", metavar="NAME", help="The container; its main process, unless others are chosen.")
+@option("--pid", type=click.IntRange(1), metavar="N", help="The process with this PID inside the Pod.")
+@option("--match", default="", metavar="PATTERN", help="Processes whose command line holds this; * and ? stand for anything.")
 @flag("--all", help="All processes of the container, or of the Pod.")
 @flag("--allow-pause", help="/pause too, whose end ends every container that shares its namespace.")
 @flag("--dry-run", help="Only say who would receive it.")
-@click.option("-o", "--output", "form", metavar="FORMAT", help="One of json|yaml|jsonpath=.")
+@option("-o", "--output", "form", metavar="FORMAT", help="One of json|yaml|jsonpath=.")
 @api_options
 def signal(target: Target, pod: str, name: str, form: str | None, **flags: Any) -> int:  # noqa: ANN401
     chosen = output.parse(form)
@@ -57,7 +57,7 @@ def signal(target: Target, pod: str, name: str, form: str | None, **flags: Any) 
     }
     if flags["pid"]:
         body["pid"] = flags["pid"]
-    answer: Json = target.run(lambda api: _send(api, pod, body))
+    answer: Json = target.ask(lambda api: _send(api, pod, body))
     output.emit("".join(line + "\n" for line in lines(answer)) if chosen.table else output.document(answer, chosen))
     return 0 if any(each["outcome"] in ("sent", "would be sent") for each in answer["receivers"]) else 1
 

@@ -56,13 +56,16 @@ class Table:
 
     def lines(self, rows: Iterable[Sequence[object]]) -> list[str]:
         """The next lines to print; the heading comes with the first."""
-        cells = [[cell(value) for value in row] for row in rows]
-        if self._headers:
-            cells.insert(0, self._columns)
-            self._headers = False
-        for row in cells:
-            for index, text in enumerate(row):
-                self._widths[index] = max(self._widths[index], len(text) + _GET_PADDING, _GET_MINIMUM)
-        return [
-            "".join([text.ljust(width) for text, width in zip(row[:-1], self._widths, strict=False)] + row[-1:]).rstrip() for row in cells
-        ]
+        listed = [*([self._columns] if self._headers else []), *rows]
+        self._headers = False
+        # Column by column: one look tells of a thousand cells that nothing in them needs an escape.
+        columns = [_escaped(column) for column in zip(*listed, strict=True)]
+        for index, column in enumerate(columns):
+            self._widths[index] = max(self._widths[index], max(map(len, column)) + _GET_PADDING, _GET_MINIMUM)
+        form = "".join(f"{{:<{width}}}" for width in self._widths[:-1]) + "{}"
+        return [form.format(*row).rstrip() for row in zip(*columns, strict=True)]
+
+
+def _escaped(column: Sequence[object]) -> list[str]:
+    texts = [value if isinstance(value, str) else str(value) for value in column]
+    return texts if "".join(texts).isprintable() else [cell(text) for text in texts]

@@ -13,7 +13,7 @@ import click
 from polong.cli import output, processes
 from polong.cli.api import Api
 from polong.cli.errors import Failure
-from polong.cli.flags import api_options, command, flag
+from polong.cli.flags import api_options, command, flag, option
 from polong.cli.processes import Wanted
 from polong.cli.ps_tree import POD, cpu, size
 from polong.cli.ps_tree import command as words
@@ -35,8 +35,8 @@ _KEYS = {"c": "cpu", "C": "cpu", "P": "cpu", "m": "memory", "M": "memory", "t": 
 
 @command("top", help="Show what the processes of a Pod use, live: keys c, m, t, p sort, q ends.", examples=_EXAMPLES)
 @processes.choice
-@click.option("--sort-by", type=click.Choice(["cpu", "memory", "time", "pid"]), default="cpu", help="What stands first.")
-@click.option("--interval", type=float, default=2.0, metavar="SECONDS", help="Time between two looks.")
+@option("--sort-by", type=click.Choice(["cpu", "memory", "time", "pid"]), default="cpu", help="What stands first.")
+@option("--interval", type=float, default=2.0, metavar="SECONDS", help="Time between two looks.")
 @flag("--once", help="One table, as where the output is no terminal.")
 @api_options
 def top(target: Target, sort_by: str, interval: float, once: bool, **flags: Any) -> None:  # noqa: ANN401
@@ -125,7 +125,7 @@ async def _once(api: Api, shown: Top, interval: float) -> None:
     """Two looks: what is used is a difference."""
     shown.add(await processes.fetch(api, processes.plain(shown.wish)), time.monotonic())
     await asyncio.sleep(interval)
-    listings = shown.add(await processes.fetch(api, shown.wish, quick=True), time.monotonic())
+    listings = shown.add(await processes.fetch(api, shown.wish), time.monotonic())
     if shown.wish.form.table:
         output.emit("\n".join(shown.lines(listings)) + "\n")
     else:
@@ -139,7 +139,7 @@ async def _live(api: Api, shown: Top, interval: float) -> None:
     shown.add(await processes.fetch(api, shown.wish), time.monotonic())
 
     async def draw(columns: int, _lines: int) -> Sequence[str]:
-        listings = shown.add(await processes.fetch(api, shown.wish, quick=True), time.monotonic())
+        listings = shown.add(await processes.fetch(api, shown.wish), time.monotonic())
         return [line[:columns] for line in (cell(shown.summary(listings)), *shown.lines(listings))]
 
     await asyncio.sleep(0.3)

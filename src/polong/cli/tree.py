@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -29,7 +27,7 @@ polong tree -A
 @api_options
 def tree(target: Target, **flags: Any) -> None:  # noqa: ANN401
     wish = processes.wanted(flags)
-    target.run(lambda api: _tree(api, wish))
+    target.ask(lambda api: _tree(api, wish))
 
 
 async def _tree(api: Api, wish: Wanted) -> None:
@@ -37,7 +35,7 @@ async def _tree(api: Api, wish: Wanted) -> None:
     if not wish.form.table:
         output.emit(processes.document(listings, wish))
         return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() and wish.form.kind != "wide" else None
+    width = None if wish.form.kind == "wide" else output.columns()
     for listing in listings:
         for line in lines(listing, wide=wish.form.kind == "wide"):
             output.emit((line if width is None else line[:width]) + "\n")

@@ -29,7 +29,7 @@ def version(target: Target, client: bool, form: str | None) -> None:
     problem: Exception | None = None
     if not client:
         try:
-            theirs = target.run(_server)
+            theirs = target.ask(_server)
         except (Failure, Exception) as error:
             problem = error
     if form:

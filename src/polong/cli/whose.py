@@ -11,7 +11,7 @@ from polong.cli import output
 from polong.cli.api import Api
 from polong.cli.errors import Failure
 from polong.cli.escape import cell
-from polong.cli.flags import api_options, command
+from polong.cli.flags import api_options, command, option
 from polong.cli.processes import GROUP
 from polong.cli.ps_tree import POD, cpu, size
 from polong.cli.tabular import align
@@ -50,14 +50,14 @@ def parse(text: str) -> tuple[int, str]:
 
 @command("whose", help="Say whose a process of the host is: pod, container, role, cgroup.", examples=_EXAMPLES)
 @click.argument("pid", metavar="PID|LINE")
-@click.option("-o", "--output", "form", metavar="FORMAT", help="One of json|yaml|jsonpath=.")
+@option("-o", "--output", "form", metavar="FORMAT", help="One of json|yaml|jsonpath=.")
 @api_options
 def whose(target: Target, pid: str, form: str | None) -> int:
     number, cgroup = parse(pid)
     chosen = output.parse(form)
     if chosen.kind in ("name", "wide", "custom-columns"):
         raise Failure(f"whose has no output format {chosen.kind}: use json, yaml or jsonpath=")
-    found: Json = target.run(lambda api: _ask(api, number, cgroup))
+    found: Json = target.ask(lambda api: _ask(api, number, cgroup))
     if not chosen.table:
         output.emit(output.document(found, chosen))
     elif found.get("pod"):

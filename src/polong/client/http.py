@@ -15,6 +15,7 @@ import h11
 
 from polong.client.connection import Connection, Origin
 from polong.client.transport import Answer, Call, Transport
+from polong.client.unreachable import explain
 from polong.kit import errors
 from polong.kit.tasks import Tasks
 
@@ -160,18 +161,7 @@ class HTTPTransport:
             await connection.aclose()
 
     def _explain(self, error: BaseException, doing: str = "talk to") -> errors.PolongError:
-        if isinstance(error, TimeoutError):
-            if doing == "connect to":
-                return errors.Unavailable(f"cannot connect to {self._server}: no answer within {self._connect_timeout:g} s")
-            return errors.DeadlineExceeded(f"{self._server} did not answer within {self._timeout:g} s")
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return errors.Unavailable(f"cannot {doing} {self._server}: its certificate is not trusted ({error.verify_message})")
-        if isinstance(error, ssl.SSLError):
-            return errors.Unavailable(f"cannot {doing} {self._server}: TLS failed ({error.reason or error})")
-        if isinstance(error, ConnectionRefusedError):
-            return errors.Unavailable(f"cannot connect to {self._server}: connection refused; is the server running?")
-        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return errors.Unavailable(f"cannot {doing} {self._server}: {text or type(error).__name__}")
+        return explain(error, self._server, doing, (self._connect_timeout, self._timeout))
 
     def lost(self, error: BaseException) -> errors.PolongError:
         """What a connection that broke in the middle of an answer means."""

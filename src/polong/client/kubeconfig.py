@@ -5,18 +5,19 @@ https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeco
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
-import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from polong.client.http import HTTPTransport
 from polong.kit import errors
+
+if TYPE_CHECKING:
+    import ssl
+
+    from polong.client.direct import DirectTransport
+    from polong.client.http import HTTPTransport
 
 Json = dict[str, Any]
 
@@ -26,43 +27,58 @@ _REFUSED_USER = ("exec", "auth-provider", "as", "as-uid", "as-groups", "as-user-
 _REFUSED_CLUSTER = ("proxy-url",)
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(NamedTuple):
     """PEM texts or a token or a name and password; all empty: nobody."""
 
-    certificate: bytes = field(default=b"", repr=False)
-    key: bytes = field(default=b"", repr=False)
-    token: str = field(default="", repr=False)
+    certificate: bytes = b""
+    key: bytes = b""
+    token: str = ""
     username: str = ""
-    password: str = field(default="", repr=False)
+    password: str = ""
+
+    def __repr__(self) -> str:
+        """Nothing that opens a door."""
+        return f"Credentials(username={self.username!r})"
 
     def headers(self) -> dict[str, str]:
         if self.token:
             return {"authorization": f"Bearer {self.token}"}
         if self.username:
+            import base64
+
             pair = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
             return {"authorization": f"Basic {pair}"}
         return {}
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """One context, resolved. `namespace` is the context's ("default" where it names none); `ca` PEM text, empty for the system's."""
 
     server: str
     context: str = ""
     namespace: str = "default"
-    ca: bytes = field(default=b"", repr=False)
+    ca: bytes = b""
     insecure: bool = False
     server_name: str = ""
-    credentials: Credentials = field(default_factory=Credentials)
+    credentials: Credentials = Credentials()
 
     def transport(self, *, timeout: float = 60.0) -> HTTPTransport:
         """A transport to the server. BadRequest where certificates cannot be read."""
+        from polong.client.http import HTTPTransport
+
         tls = self._tls() if self.server.startswith("https://") else None
         return HTTPTransport(self.server, tls=tls, server_name=self.server_name, headers=self.credentials.headers(), timeout=timeout)
 
+    def direct(self, *, timeout: float = 60.0) -> DirectTransport:
+        """The same for work that asks and ends, without an event loop."""
+        from polong.client.direct import DirectTransport
+
+        tls = self._tls() if self.server.startswith("https://") else None
+        return DirectTransport(self.server, tls=tls, server_name=self.server_name, headers=self.credentials.headers(), timeout=timeout)
+
     def _tls(self) -> ssl.SSLContext:
+        import ssl
+
         try:
             context = ssl.create_default_context(cadata=self.ca.decode("ascii") if self.ca else None)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -116,8 +132,7 @@ def load(files: Sequence[Path], *, context: str = "", must_exist: bool = False) 
     return Access(server, name, namespace, ca, insecure, cluster.text("tls-server-name"), credentials)
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     """One named entry and the directory that its relative paths start from."""
 
     what: str
@@ -133,9 +148,11 @@ class _Entry:
     def data(self, inline: str, file: str) -> bytes:
         """The bytes that stand inline (base64), or in a file."""
         if text := self.text(inline):
+            import base64
+
             try:
                 return base64.b64decode(text, validate=True)
-            except (binascii.Error, ValueError):
+            except ValueError:
                 _fail(f"{self.what}: {inline} is not base64")
         if path := self.text(file):
             return self.file(path)
@@ -153,12 +170,14 @@ class _Entry:
                 raise errors.Unsupported(f"{self.what}: {name} is not supported; use a certificate or a token")
 
 
-@dataclass
 class _Merged:
-    current: str = ""
-    clusters: dict[str, _Entry] = field(default_factory=dict)
-    users: dict[str, _Entry] = field(default_factory=dict)
-    contexts: dict[str, _Entry] = field(default_factory=dict)
+    """The entries of all files, by name."""
+
+    def __init__(self) -> None:
+        self.current = ""
+        self.clusters: dict[str, _Entry] = {}
+        self.users: dict[str, _Entry] = {}
+        self.contexts: dict[str, _Entry] = {}
 
 
 def _read(path: Path, must_exist: bool) -> tuple[Path, Json] | None:

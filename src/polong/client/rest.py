@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from polong.client.transport import Answer, Call, Transport
 from polong.kit import errors
@@ -31,8 +30,7 @@ class PatchType(StrEnum):
     APPLY = "application/apply-patch+yaml"
 
 
-@dataclass(frozen=True)
-class ListOptions:
+class ListOptions(NamedTuple):
     """Selectors in Kubernetes' syntax (`app=web,tier!=db`; `spec.nodeName=n`). `limit` 0 is all."""
 
     labels: str = ""
@@ -54,8 +52,7 @@ class ListOptions:
         return [(name, value) for name, value in pairs if value]
 
 
-@dataclass(frozen=True)
-class WriteOptions:
+class WriteOptions(NamedTuple):
     """`field_validation` is Strict, Warn or Ignore; `force` is for apply alone."""
 
     dry_run: bool = False
@@ -73,8 +70,7 @@ class WriteOptions:
         return [(name, value) for name, value in pairs if value]
 
 
-@dataclass(frozen=True)
-class DeleteOptions:
+class DeleteOptions(NamedTuple):
     """`grace_period` in seconds (None: the object's own); `propagation` is Background, Foreground or Orphan."""
 
     grace_period: int | None = None

@@ -6,20 +6,19 @@ Both answer with the same `Answer`; the contract tests run over both.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, Self
 
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A request. `path` starts with /; `body` is a dict (sent as JSON under `content_type`), bytes, or a stream of bytes."""
 
     method: str
     path: str
     query: Sequence[tuple[str, str]] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: Json | bytes | AsyncIterator[bytes] | None = None
     content_type: str = "application/json"
 

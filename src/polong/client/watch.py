@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from polong.client.rest import Client, ListOptions
@@ -86,7 +86,7 @@ class ListWatch:
         return [*changes, Change("SYNCED")]
 
     async def _watch(self) -> AsyncGenerator[Change, None]:
-        options = replace(self._options, resource_version=self._revision)
+        options = self._options._replace(resource_version=self._revision)
         started, self._silent = self._clock.monotonic(), True
         async with aclosing(self._client.watch(self._resource, self._namespace, options, bookmarks=True)) as events:
             async for kind, obj in events:

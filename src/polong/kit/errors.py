@@ -23,11 +23,10 @@ Messages are one line in lower case, "cannot x: cause"; `reason` is Kubernetes' 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """One entry of `Status.details.causes`: `reason` such as FieldValueInvalid, `field` a path such as spec.containers[0].image."""
 
     reason: str

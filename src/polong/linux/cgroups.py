@@ -155,10 +155,11 @@ class Cgroups:
 
     def processes(self, path: str) -> list[int]:
         """Host pids in it and in all below, in any hierarchy."""
+        # Ten hierarchies say the same of a thousand processes: each text is read, and only what differs is taken apart.
+        texts = {_members(group) for directory in self._directories(path) for group in _walk_text(directory)}
         found: set[int] = set()
-        for directory in self._directories(path):
-            for group in _walk_text(directory):
-                found.update(_pids(group))
+        for text in texts:
+            found.update(_numbers(text))
         return sorted(found)
 
     def attach(self, path: str, pid: int) -> None:
@@ -297,11 +298,20 @@ def _walk_text(directory: str) -> Iterator[str]:
 
 
 def _pids(directory: str | Path) -> list[int]:
+    return _numbers(_members(directory))
+
+
+def _members(directory: str | Path) -> bytes:
     try:
-        return [int(word) for word in _content(f"{directory}/cgroup.procs").split() if word != b"0"]
+        return _content(f"{directory}/cgroup.procs")
     except OSError:
         # ENODEV: removed while open. EOPNOTSUPP: a threaded cgroup, whose domain lists its processes.
-        return []
+        return b""
+
+
+def _numbers(text: bytes) -> list[int]:
+    """PIDs, one a line; 0 stands for one of another namespace, whose number is not known here."""
+    return [number for number in map(int, text.split()) if number]
 
 
 def _lives(pid: int) -> bool:

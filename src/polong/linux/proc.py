@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from polong.linux.fds import Fd
 
@@ -19,13 +19,14 @@ T = TypeVar("T")
 
 PROC = Path("/proc")
 _LIMIT = 64 * 1024
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 # include/linux/sched.h: the task has entered do_exit.
 _PF_EXITING = 0x4
 _PF_FORKNOEXEC = 0x40
 
 
-@dataclass(frozen=True)
-class Stat:
+# Stat and Ids are made by the thousand, and a named tuple is made in a fifth of the time of a frozen dataclass.
+class Stat(NamedTuple):
     """proc_pid_stat(5). Times in clock ticks (`os.sysconf("SC_CLK_TCK")`), `rss` in pages. `exiting`: on its way out, not yet a zombie.
     `executed`: it has executed a program since it was forked."""
 
@@ -66,8 +67,7 @@ class Status:
     rss_kib: int
 
 
-@dataclass(frozen=True)
-class Ids:
+class Ids(NamedTuple):
     """What of the status file a list of many processes needs: effective ids, and its PID in each namespace, outermost first."""
 
     uid: int
@@ -92,23 +92,25 @@ def parse_stat(text: str) -> Stat:
     """The body of a stat file. The name may hold spaces, brackets and newlines: only the last bracket ends it."""
     head, _, tail = text.rpartition(")")
     number, _, comm = head.partition("(")
-    field = tail.split()
+    field = tail.split(None, 22)
+    state, ppid, pgrp, session, tty, _, flags = field[:7]
+    bits = int(flags)
     return Stat(
-        pid=int(number),
-        comm=comm,
-        state=field[0],
-        ppid=int(field[1]),
-        pgrp=int(field[2]),
-        session=int(field[3]),
-        tty=int(field[4]),
-        exiting=bool(int(field[6]) & _PF_EXITING),
-        utime=int(field[11]),
-        stime=int(field[12]),
-        threads=int(field[17]),
-        start_time=int(field[19]),
-        vsize=int(field[20]),
-        rss=int(field[21]),
-        executed=not int(field[6]) & _PF_FORKNOEXEC,
+        int(number),
+        comm,
+        state,
+        int(ppid),
+        int(pgrp),
+        int(session),
+        int(tty),
+        bool(bits & _PF_EXITING),
+        int(field[11]),
+        int(field[12]),
+        int(field[17]),
+        int(field[19]),
+        int(field[20]),
+        int(field[21]),
+        not bits & _PF_FORKNOEXEC,
     )
 
 
@@ -119,6 +121,20 @@ def stat(pid: int, root: Path = PROC) -> Stat:
     except FileNotFoundError:
         raise ProcessLookupError(f"no process {pid}") from None
     return parse_stat(text)
+
+
+def state(pid: int, root: Path = PROC) -> str:
+    """The letter of its state alone, for looks at every process of the host. ProcessLookupError where there is none."""
+    try:
+        fd = os.open(f"{root}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ProcessLookupError(f"no process {pid}") from None
+    try:
+        return chr(os.read(fd, _LIMIT).rpartition(b") ")[2][0])
+    except IndexError:
+        raise ProcessLookupError(f"no process {pid}") from None
+    finally:
+        os.close(fd)
 
 
 def parse_status(text: str) -> Status:
@@ -210,8 +226,9 @@ class Handle:
 
     def __init__(self, pid: int, root: Path = PROC) -> None:
         self.pid = pid
+        self._fd = -1
         try:
-            self._fd = Fd(os.open(f"{root}/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            self._fd = os.open(f"{root}/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             raise ProcessLookupError(f"no process {pid}") from None
 
@@ -219,11 +236,13 @@ class Handle:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._fd.close()
+        number, self._fd = self._fd, -1
+        if number >= 0:
+            os.close(number)
 
     def _bytes(self, name: str) -> bytes:
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd.fileno())
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
         except FileNotFoundError:
             raise ProcessLookupError(f"no process {self.pid}") from None
         try:
@@ -236,6 +255,30 @@ class Handle:
 
     def stat(self) -> Stat:
         return self._parsed(parse_stat, "stat")
+
+    def glance(self) -> tuple[Stat, Ids, tuple[str, ...]]:
+        """stat, ids and command in one go, for lists of thousands."""
+        fd = self._fd
+        try:
+            texts = []
+            for name in ("stat", "status", "cmdline"):
+                file = os.open(name, _FLAGS, dir_fd=fd)
+                try:
+                    texts.append(os.read(file, _LIMIT))
+                finally:
+                    os.close(file)
+        except FileNotFoundError:
+            raise ProcessLookupError(f"no process {self.pid}") from None
+        found = self._IDS.search(texts[1])
+        if found is None:
+            raise ProcessLookupError(f"no process {self.pid}")
+        uid, gid, pids = found.groups()
+        command = texts[2].decode("utf-8", "surrogateescape")
+        try:
+            stat = parse_stat(texts[0].decode("utf-8", "surrogateescape"))
+        except (ValueError, IndexError):
+            raise ProcessLookupError(f"no process {self.pid}") from None
+        return stat, Ids(int(uid), int(gid), tuple(map(int, pids.split()))), _arguments(command)
 
     def status(self) -> Status:
         return self._parsed(parse_status, "status")
@@ -262,7 +305,7 @@ class Handle:
     def namespace(self, kind: str) -> int:
         """Inode of its namespace; 0 for a zombie, or where the kernel does not say."""
         try:
-            return os.stat(f"ns/{kind}", dir_fd=self._fd.fileno()).st_ino
+            return os.stat(f"ns/{kind}", dir_fd=self._fd).st_ino
         except OSError:
             return 0
 
@@ -278,7 +321,7 @@ class Handle:
     def open_files(self) -> int | None:
         """Number of its descriptors; None where they cannot be listed (zombies)."""
         try:
-            fd = os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd.fileno())
+            fd = os.open("fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
         except OSError:
             return None
         try:
@@ -291,11 +334,11 @@ class Handle:
 
     def root_directory(self) -> Fd:
         """O_PATH descriptor of its root directory."""
-        return Fd(os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd.fileno()))
+        return Fd(os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd))
 
 
 def pids(root: Path = PROC) -> list[int]:
-    return sorted(int(entry.name) for entry in root.iterdir() if entry.name.isdigit())
+    return sorted(int(name) for name in os.listdir(root) if name.isdigit())  # noqa: PTH208 - hot
 
 
 def boot_id(root: Path = PROC) -> str:

@@ -5,12 +5,11 @@ Only what Polong's own components ask for by name stands here; what the API serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(NamedTuple):
     """A REST resource; `group` is empty for core/v1."""
 
     group: str

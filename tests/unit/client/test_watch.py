@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from polong.client import Call, Change, Client, ListOptions, ListWatch
+from polong.client import Call, Client, ListOptions
 from polong.client.inprocess import InProcessTransport
+from polong.client.watch import Change, ListWatch
 from polong.kit import errors
 from polong.objects.gvk import PODS
 

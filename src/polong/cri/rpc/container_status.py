@@ -3,7 +3,7 @@ ExecSync now)."""
 
 from __future__ import annotations
 
-import json
+import msgspec
 
 from polong.cri import views
 from polong.cri.engine import Engine
@@ -22,5 +22,5 @@ async def container_status(engine: Engine, request: v1.ContainerStatusRequest) -
             "execs": [{"pid": pid, "command": command} for pid, command in container.execs.items()],
             "runtimeSpec": engine.runtime_config(engine.settings.container_dir(container.id)),
         }
-        response.info["info"] = json.dumps(info)
+        response.info["info"] = msgspec.json.encode(info).decode()
     return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import msgspec
 
 from polong.cri import views
 from polong.cri.engine import Engine
@@ -26,5 +26,5 @@ async def pod_sandbox_status(engine: Engine, request: v1.PodSandboxStatusRequest
             "runtimeHandler": record.handler,
             "runtimeSpec": engine.runtime_config(engine.settings.sandbox_dir(sandbox.id)),
         }
-        response.info["info"] = json.dumps(info)
+        response.info["info"] = msgspec.json.encode(info).decode()
     return response

@@ -8,9 +8,11 @@ Zombies, which no cgroup.procs lists, are found by the cgroup that the kernel st
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from polong.kit.errors import PolongError
 from polong.linux import paths, proc
@@ -47,8 +49,7 @@ class Details:
     open_files: int | None
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """One process as it was read. `namespace` is the inode of its PID namespace (0 where it could not be read)."""
 
     group: Group
@@ -76,8 +77,7 @@ class Look:
     vanished: list[Gone]
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(NamedTuple):
     """A process and its place in the Pod. `role`: pause, main, exec, probe, hook, orphan, child; a zombie keeps its role."""
 
     found: Found
@@ -123,6 +123,7 @@ class Reader:
     ticks: int = os.sysconf("SC_CLK_TCK")
     page: int = os.sysconf("SC_PAGE_SIZE")
     dumpable: Callable[[int, Path], bool | None] = is_dumpable
+    now: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def read(self, groups: Sequence[Group], *, full: bool = False) -> Look:
         """Everything in the groups' cgroups now; with `full`, the details too. Blocking: about 0.1 ms a process, 0.8 with details."""
@@ -130,10 +131,10 @@ class Reader:
         gone: dict[int, Gone] = {}
         users: dict[str, dict[int, str]] = {}
         for group in groups:
-            for pid in self._members(group):
+            for pid, listed in self._members(group):
                 if pid in found:
                     continue
-                each = self._one(pid, group, full=full)
+                each = self._one(pid, group, listed, found, full=full)
                 if each is None:
                     gone[pid] = Gone(group, pid)
                     continue
@@ -144,25 +145,31 @@ class Reader:
             found[dead.stat.pid] = _named(dead, users.get(dead.group.id, {}))
         return Look(list(found.values()), [each for pid, each in gone.items() if pid not in found])
 
-    def _members(self, group: Group) -> Iterator[int]:
-        """Its PIDs, listed again after all were taken, until a look shows nothing new."""
+    def _members(self, group: Group) -> Iterator[tuple[int, int]]:
+        """Its PIDs, each with when it was listed (ticks since boot); listed again after all were taken, until a look shows nothing new."""
         known: set[int] = set()
         for _ in range(_LOOKS):
+            listed = int(self.now() * self.ticks)
             fresh = [pid for pid in self._pids(group) if pid not in known]
             if not fresh:
                 return
             known.update(fresh)
-            yield from fresh
+            yield from ((pid, listed) for pid in fresh)
 
-    def _one(self, pid: int, group: Group, *, full: bool) -> Found | None:
-        """None where it has ended, or was never of the group: the number was listed before the process behind it was held."""
+    def _one(self, pid: int, group: Group, listed: int, found: Mapping[int, Found], *, full: bool) -> Found | None:
+        """None where it has ended, or was never of the group: the number may have changed hands after it was listed. Who began before that
+        and still has the number had it then; of who began later the kernel is asked."""
         try:
             with proc.Handle(pid, self.root) as handle:
-                if group.cgroup and not any(below(path, group.cgroup) for path in handle.cgroups().values()):
+                stat, ids, command = handle.glance()
+                if group.cgroup and stat.start_time >= listed and not any(below(path, group.cgroup) for path in handle.cgroups().values()):
                     return None
-                stat, ids, command = handle.stat(), handle.ids(), handle.command()
                 details = self._details(handle) if full else None
-                return Found(group, stat, ids, command, handle.namespace("pid"), "", details)
+                # A child that has as many PIDs as its parent lives in the same namespace: one can only go further in.
+                parent = found.get(stat.ppid)
+                same = parent is not None and len(parent.ids.pids) == len(ids.pids)
+                namespace = parent.namespace if parent is not None and same else handle.namespace("pid")
+                return Found(group, stat, ids, command, namespace, "", details)
         except ProcessLookupError:
             return None
 
@@ -183,6 +190,9 @@ class Reader:
             if pid in found:
                 continue
             try:
+                # Nearly all are alive: they are asked no more than that.
+                if proc.state(pid, self.root) not in "ZX":
+                    continue
                 with proc.Handle(pid, self.root) as handle:
                     stat = handle.stat()
                     if stat.state not in "ZX":
@@ -213,7 +223,7 @@ class Reader:
 
 
 def _named(found: Found, users: Mapping[int, str]) -> Found:
-    return replace(found, user=users[found.ids.uid]) if found.ids.uid in users else found
+    return found._replace(user=users[found.ids.uid]) if found.ids.uid in users else found
 
 
 def _above(ids: proc.Ids, group: Group, found: Mapping[int, Found]) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from polong.criapi.wire import v1
 from polong.kit.clock import Clock, SystemClock
@@ -178,11 +179,32 @@ class PodProcesses:
 def group(container: str, identity: str, info: str, commands: Commands | None = None) -> Group:
     """From the verbose info of CRI: a JSON object with `pid`, `runtimeSpec` and `execs`; `commands` says whose the last are."""
     try:
-        known = json.loads(info) if info else {}
-        spec = known.get("runtimeSpec") or {}
-        cgroup = (spec.get("linux") or {}).get("cgroupsPath") or ""
-        execs = {int(each["pid"]): each["command"] for each in known.get("execs") or ()} if commands is not None else {}
-        roles = {pid: role for pid, command in execs.items() if commands is not None and (role := commands.role(identity, command))}
-        return Group(container, identity, cgroup, int(known.get("pid") or 0), roles)
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        known = _decode(info) if info else _Info()
+    except msgspec.MsgspecError as error:
         raise Internal(f"the runtime's information about {container or 'the sandbox'} cannot be understood: {error}") from error
+    linux = known.runtimeSpec.linux if known.runtimeSpec else None
+    roles = {each.pid: role for each in known.execs if commands is not None and (role := commands.role(identity, each.command))}
+    return Group(container, identity, linux.cgroupsPath if linux else "", known.pid, roles)
+
+
+# A container's whole specification comes with it, a hundred times what is asked for: typed, the rest is passed by.
+class _Linux(msgspec.Struct):
+    cgroupsPath: str = ""  # noqa: N815 - the runtime specification's own
+
+
+class _Spec(msgspec.Struct):
+    linux: _Linux | None = None
+
+
+class _Exec(msgspec.Struct):
+    pid: int
+    command: list[str]
+
+
+class _Info(msgspec.Struct):
+    pid: int = 0
+    runtimeSpec: _Spec | None = None  # noqa: N815 - CRI-O's and containerd's name
+    execs: list[_Exec] = []
+
+
+_decode = msgspec.json.Decoder(_Info).decode

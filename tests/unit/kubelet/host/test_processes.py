@@ -133,11 +133,13 @@ def test_what_the_runtime_leaves_of_itself_is_not_the_containers(proc: Proc) -> 
     assert 40 not in roles(proc, PAUSE, NGINX, SHELL)
 
 
-def test_what_left_the_cgroup_between_two_looks_is_not_counted(proc: Proc) -> None:
-    (proc.root / "32/cgroup").write_text("0::/elsewhere\n")
-    assert 32 not in roles(proc, PAUSE, NGINX, SHELL)
-    (proc.root / "31/cgroup").write_text("0::/p/c2/inner\n")
-    assert 31 in roles(proc, PAUSE, NGINX, SHELL)
+def test_a_number_that_changed_hands_after_it_was_listed_is_nobodys(proc: Proc) -> None:
+    """Who began before the list was taken had the number then; who began later is asked for its cgroup."""
+    for pid in (31, 32):
+        (proc.root / f"{pid}/cgroup").write_text("0::/elsewhere\n" if pid == 32 else "0::/p/c2/inner\n")
+    for now, there in ((0.99, {31}), (1.0, {31}), (1.01, {31, 32})):  # both began 100 ticks, which is a second, after boot
+        reader = replace(proc.reader(), now=lambda now=now: now)
+        assert {each.stat.pid for each in reader.read([SHELL]).found} & {31, 32} == there
 
 
 def test_what_vanishes_while_it_is_read_is_left_out(proc: Proc) -> None:
