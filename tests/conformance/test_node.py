@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.conformance.cluster import Cluster
+from tests.conformance.cluster import Cluster, Refused
 from tests.e2e.cluster import POLONG, Node, any_kubectl, busybox, eventually, pod
 
 
@@ -29,6 +29,55 @@ def test_the_node_renews_its_lease_in_time(leases: Cluster) -> None:
         lambda: (at := datetime.fromisoformat(leases.list(plural)[0]["spec"]["renewTime"])) > first and at, "renewed", timeout=duration
     )
     assert (renewed - first).total_seconds() < duration
+
+
+@pytest.mark.behaviour("node/lease-api")
+def test_leases_of_others(cluster: Cluster) -> None:
+    plural = "coordination.k8s.io/v1/leases"
+    spec = {
+        "holderIdentity": "holder",
+        "leaseDurationSeconds": 30,
+        "acquireTime": "2026-01-02T03:04:05.123456Z",
+        "renewTime": "2026-01-02T03:04:06.000001Z",
+        "leaseTransitions": 0,
+    }
+    made = cluster.create(plural, {"metadata": {"name": "lease", "labels": {"own": "yes"}}, "spec": spec})
+    assert made["spec"] == spec
+    assert cluster.get(plural, "lease")["spec"] == spec
+    changed = {"holderIdentity": "other", "leaseDurationSeconds": 42, "renewTime": "2026-01-02T03:05:00.654321Z", "leaseTransitions": 1}
+    made["spec"] = {**spec, **changed}
+    assert cluster.replace(plural, made)["spec"] == made["spec"]
+    patched = cluster.patch(plural, "lease", {"spec": {"leaseDurationSeconds": 60}}, kind="merge")
+    assert patched["spec"]["leaseDurationSeconds"] == 60
+    assert patched["spec"]["renewTime"] == changed["renewTime"]
+    cluster.create(plural, {"metadata": {"name": "second", "labels": {"own": "yes"}}, "spec": {"holderIdentity": "x"}})
+    assert {each["metadata"]["name"] for each in cluster.list(plural, labelSelector="own=yes")} == {"lease", "second"}
+    cluster.request("DELETE", cluster.path(plural), labelSelector="own=yes")
+    assert cluster.list(plural, labelSelector="own=yes") == []
+    for wrong, field in (({"leaseDurationSeconds": 0}, "spec.leaseDurationSeconds"), ({"leaseTransitions": -1}, "spec.leaseTransitions")):
+        with pytest.raises(Refused) as refused:
+            cluster.create(plural, {"metadata": {"name": "bad"}, "spec": wrong})
+        assert [each["field"] for each in refused.value.causes] == [field]
+
+
+def test_the_user_may_allow_unsafe_sysctls(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    config = tmp_path / "kubelet.yaml"
+    config.write_text('apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nallowedUnsafeSysctls: ["kernel.msg*"]\n')
+    node = Node(tmp_path / "root", tmp_path / "home")
+    try:
+        node.up("--config", str(config))
+        node.import_images()
+        context = {"sysctls": [{"name": "kernel.msgmax", "value": "10000"}]}
+        node.polong.apply(pod("allowed", busybox("c", "exec sleep 1000"), securityContext=context))
+        node.polong.ready("allowed")
+        assert node.polong("exec", "allowed", "--", "cat", "/proc/sys/kernel/msgmax").strip() == "10000"
+        node.down()
+        config.write_text(config.read_text().replace("kernel.msg*", "vm.*"))
+        refused = node.polong.try_("up", "--port", "0", "--config", str(config), timeout=90)
+        assert "allowedUnsafeSysctls: 'vm.*' is not known to be namespaced" in refused.stderr
+    finally:
+        node.down()
 
 
 @pytest.mark.slow

@@ -48,6 +48,21 @@ def test_a_safe_sysctl_is_set(cluster: Cluster) -> None:
     assert cluster.sh("safe", "app", "cat /proc/sys/kernel/shm_rmid_forced") == "1"
 
 
+@pytest.mark.behaviour("sysctls/unsafe")
+def test_an_unsafe_sysctl_is_refused_by_the_node(cluster: Cluster) -> None:
+    context = {"sysctls": [{"name": "kernel/shm_rmid_forced", "value": "1"}]}
+    cluster.run(pod("slashed", busybox("app", SLEEP), securityContext=context))
+    assert cluster.sh("slashed", "app", "cat /proc/sys/kernel/shm_rmid_forced") == "1"
+    for name in ("kernel.msgmax", "net/core/somaxconn"):
+        made = pod(f"unsafe-{name[:3]}", busybox("app", SLEEP), securityContext={"sysctls": [{"name": name, "value": "10000"}]})
+        cluster.create("pods", made)
+        told = cluster.phase(made["metadata"]["name"], "Failed")["status"]
+        dotted = name.replace("/", ".")
+        assert (told["reason"], told["message"]) == ("SysctlForbidden", f'Pod was rejected: forbidden sysctl: "{dotted}" not allowlisted')
+        assert cluster.event(made["metadata"]["name"], "SysctlForbidden")["message"] == f'forbidden sysctl: "{dotted}" not allowlisted'
+        assert not told.get("containerStatuses") or "running" not in told["containerStatuses"][0]["state"]
+
+
 @pytest.mark.behaviour("ephemeral/forbidden-on-create")
 def test_no_debugger_from_the_beginning(cluster: Cluster) -> None:
     found = causes(cluster, pod("p", busybox("app", SLEEP), ephemeralContainers=[busybox("d", SLEEP)]))

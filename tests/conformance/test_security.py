@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.cluster import Cluster, statuses
+from tests.conformance.cluster import Cluster, Refused, statuses
 from tests.e2e.cluster import busybox, pod
 
 Json = dict[str, Any]
@@ -142,3 +142,24 @@ def test_the_hosts_namespaces_are_seen_by_those_who_asked(cluster: Cluster) -> N
     look = f"for k in {' '.join(kinds)}; do readlink /proc/self/ns/$k; done"
     assert cluster.sh("host-two", "app", look).splitlines() == host
     assert not set(cluster.sh("own", "app", look).splitlines()) & set(host)
+
+
+@pytest.mark.behaviour("security/supplemental-groups")
+@pytest.mark.parametrize(("policy", "groups"), [("Merge", [33, 100, 60000]), ("Strict", [33, 60000]), (None, [33, 100, 60000])])
+def test_groups_of_the_image_are_merged_or_not(cluster: Cluster, policy: str | None, groups: list[int]) -> None:
+    """The image's /etc/group says that user 33 is in group 100."""
+    context = {"runAsUser": 33, "runAsGroup": 33, "supplementalGroups": [60000]}
+    if policy is not None:
+        context["supplementalGroupsPolicy"] = policy
+    name = f"groups-{(policy or 'default').lower()}"
+    told = cluster.run(pod(name, busybox("c", "exec sleep 1000"), securityContext=context))
+    assert sorted(map(int, cluster.sh(name, "c", "id -G").split())) == groups
+    user = told["status"]["containerStatuses"][0]["user"]["linux"]
+    assert (user["uid"], user["gid"], sorted(user["supplementalGroups"])) == (33, 33, groups)
+
+
+def test_the_node_says_that_it_knows_the_policy(cluster: Cluster) -> None:
+    (node,) = cluster.list("nodes", namespaced=False)
+    assert node["status"]["features"]["supplementalGroupsPolicy"] is True
+    with pytest.raises(Refused, match="Unsupported value"):
+        cluster.create("pods", pod("odd", busybox("c", "exit 0"), securityContext={"supplementalGroupsPolicy": "Some"}))

@@ -108,8 +108,8 @@ class Node:
         """Of Pods: `<namespace>_<name>_<uid>/<container>/<n>.log` below it."""
         return self.root / "logs" / "pods"
 
-    def up(self) -> None:
-        self.polong("up", "--port", "0", timeout=90)
+    def up(self, *more: str) -> None:
+        self.polong("up", "--port", "0", *more, timeout=90)
 
     def import_images(self) -> None:
         for archive in ("nginx.tar", "busybox.tar", "static.tar"):

@@ -76,7 +76,7 @@ bin:x:2:
 sys:x:3:
 tty:x:5:
 www-data:x:33:
-users:x:100:
+users:x:100:www-data
 nogroup:x:65534:
 """
 

@@ -51,6 +51,7 @@ from polong.kubelet.volumes import Feeds, Volumes
 from polong.kubelet.volumes.tokens import TokenManager
 from polong.kubelet.worker import Parts, Worker, orphan
 from polong.objects import pod as pods
+from polong.objects import sysctls
 
 Json = dict[str, Any]
 
@@ -236,9 +237,18 @@ class Kubelet:
             return
         worker = Worker(pod, self._parts, self._done, vanished=vanished)
         self._workers[uid] = worker
-        if not vanished and not pods.status(pod).get("startTime") and (verdict := self._eviction.refusal(pod)) is not None:
+        if not vanished and not pods.status(pod).get("startTime") and (verdict := self._refusal(pod)) is not None:
             worker.fail(verdict)
         self._spawn(worker.run(), f"Pod {pods.namespace(pod)}/{pods.name(pod)}")
+
+    def _refusal(self, pod: Json) -> Verdict | None:
+        """Why a Pod that comes now is not started."""
+        wanted = (pods.spec(pod).get("securityContext") or {}).get("sysctls") or ()
+        if name := sysctls.forbidden((each["name"] for each in wanted), self._config.allowed_unsafe_sysctls):
+            text = f'forbidden sysctl: "{name}" not allowlisted'
+            self._recorder.pod(pod, "SysctlForbidden", text, warning=True)
+            return Verdict("SysctlForbidden", f"Pod was rejected: {text}", 0)
+        return self._eviction.refusal(pod)
 
     def _done(self, uid: str) -> None:
         worker = self._workers.pop(uid, None)

@@ -50,6 +50,7 @@ class KubeletConfig:
     eviction_hard: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_HARD))
     eviction_period: float = 10.0
     pressure_transition: float = 300.0
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
     log_size: int = 10 << 20
     log_files: int = 5
     log_period: float = 10.0

@@ -9,7 +9,7 @@ from typing import Any
 from polong.kit.errors import Invalid
 from polong.kubelet import pressure
 from polong.kubelet.config import DnsConfig, KubeletConfig
-from polong.objects import quantity
+from polong.objects import quantity, sysctls
 
 Json = dict[str, Any]
 
@@ -65,7 +65,16 @@ def _hard(value: Any, path: str) -> Mapping[str, str]:  # noqa: ANN401 - any JSO
     return pressure.thresholds(value, path)
 
 
+def _sysctls(value: Any, path: str) -> tuple[str, ...]:  # noqa: ANN401 - any JSON value
+    found = _texts(value, path)
+    for each in found:
+        if error := sysctls.pattern_error(each):
+            raise Invalid(f"{path}: {each!r} {error}")
+    return found
+
+
 _FIELDS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
+    "allowedUnsafeSysctls": ("allowed_unsafe_sysctls", _sysctls),
     "containerLogMaxFiles": ("log_files", _number(2, 1_000)),
     "containerLogMaxSize": ("log_size", _size),
     "containerLogMonitorInterval": ("log_period", duration),

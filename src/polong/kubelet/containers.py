@@ -20,6 +20,7 @@ from polong.kubelet.namespaces import for_container, for_pod
 from polong.kubelet.resources import PERIOD, Machine, applied, oom_score
 from polong.kubelet.security import ImageUser, UserRange
 from polong.objects import pod as pods
+from polong.objects import sysctls
 
 Json = dict[str, Any]
 
@@ -186,8 +187,8 @@ def sandbox_config(
     config.linux.security_context.CopyFrom(security.sandbox_security(pod, for_pod(pod)))
     if users is not None:
         users.enter(config.linux.security_context.namespace_options)
-    for sysctl in (pods.spec(pod).get("securityContext") or {}).get("sysctls") or ():
-        config.linux.sysctls[sysctl["name"].replace("/", ".")] = sysctl["value"]
+    for each in (pods.spec(pod).get("securityContext") or {}).get("sysctls") or ():
+        config.linux.sysctls[sysctls.dotted(each["name"])] = each["value"]
     return config
 
 

@@ -151,6 +151,9 @@ def _seen(at: Scene, kind: str, container: Json) -> Json:
         status["resources"] = resize.reported(container, latest, at.known.resize.actuated)
         if requests := resize.given(container).get("requests"):
             status["allocatedResources"] = requests
+    if latest.user is not None and latest.state != "created":
+        who = latest.user
+        status["user"] = {"linux": {"uid": who.uid, "gid": who.gid, "supplementalGroups": list(who.groups)}}
     if mounts := container.get("volumeMounts"):
         status["volumeMounts"] = [_mounted(each) for each in mounts]
     return status

@@ -78,7 +78,7 @@ class NodeStatus:
         """One status: capacity, conditions, images. Written where something of it changed, and now and then: that the node lives is
         told by its lease."""
         version = await self._runtime.version(v1.VersionRequest())
-        ready = await self._ready()
+        ready, features = await self._ready()
         self._conditions = self._fresh(ready)
         status = {
             "capacity": self._capacity(),
@@ -89,6 +89,7 @@ class NodeStatus:
             "nodeInfo": self._info(version),
             "images": await self._image_list(),
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
+            **features,
         }
         told = {**status, "conditions": [{**each, "lastHeartbeatTime": ""} for each in self._conditions]}
         now = self._clock.monotonic()
@@ -99,17 +100,13 @@ class NodeStatus:
         await self._api.patch_node(self._config.node_name, {"status": status}, status=True)
         self._written, self._due = told, now + self._config.report
 
-    async def _ready(self) -> tuple[bool, str, str]:
+    async def _ready(self) -> tuple[tuple[bool, str, str], Json]:
+        """The Ready condition, and what the runtime says that it can do."""
         try:
             answer = await self._runtime.status(v1.StatusRequest())
         except PolongError as error:
-            return False, "KubeletNotReady", f"container runtime status check may not have completed yet: {error}"
-        for wanted, text in (("RuntimeReady", "container runtime not ready"), ("NetworkReady", "container runtime network not ready")):
-            found = next((each for each in answer.status.conditions if each.type == wanted), None)
-            if found is None or not found.status:
-                reason, message = (found.reason, found.message) if found is not None else ("", "no condition")
-                return False, "KubeletNotReady", f"{text}: {wanted}=false reason:{reason} message:{message}"
-        return True, "KubeletReady", "kubelet is posting ready status"
+            return (False, "KubeletNotReady", f"container runtime status check may not have completed yet: {error}"), {}
+        return _readiness(answer), _features(answer)
 
     def _fresh(self, ready: tuple[bool, str, str]) -> list[Json]:
         now = rfc3339(self._clock.now())
@@ -187,3 +184,28 @@ class NodeStatus:
             return []
         largest = sorted(answer.images, key=lambda each: each.size, reverse=True)[:_MOST_IMAGES]
         return [{"names": [*each.repo_digests, *each.repo_tags], "sizeBytes": each.size} for each in largest]
+
+
+def _readiness(answer: v1.StatusResponse) -> tuple[bool, str, str]:
+    for wanted, text in (("RuntimeReady", "container runtime not ready"), ("NetworkReady", "container runtime network not ready")):
+        found = next((each for each in answer.status.conditions if each.type == wanted), None)
+        if found is None or not found.status:
+            reason, message = (found.reason, found.message) if found is not None else ("", "no condition")
+            return False, "KubeletNotReady", f"{text}: {wanted}=false reason:{reason} message:{message}"
+    return True, "KubeletReady", "kubelet is posting ready status"
+
+
+def _features(answer: v1.StatusResponse) -> Json:
+    """Parts of NodeStatus."""
+    handlers = [
+        {
+            "name": each.name,
+            "features": {
+                "recursiveReadOnlyMounts": each.features.recursive_read_only_mounts,
+                "userNamespaces": each.features.user_namespaces,
+            },
+        }
+        for each in answer.runtime_handlers
+    ]
+    told: Json = {"features": {"supplementalGroupsPolicy": answer.features.supplemental_groups_policy}}
+    return told | {"runtimeHandlers": handlers} if handlers else told

@@ -31,9 +31,18 @@ class Applied:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What a container's first process was started as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Container:
-    """`attempt` is the restart count; `spec_hash` says from which spec it was made. Times are None until they happened. `applied` is None
-    where the runtime does not tell."""
+    """`attempt` is the restart count; `spec_hash` says from which spec it was made. Times are None until they happened. `applied` and
+    `user` are None where the runtime does not tell."""
 
     id: str
     name: str
@@ -52,6 +61,7 @@ class Container:
     spec_hash: str = ""
     log_path: str = ""
     applied: Applied | None = None
+    user: Identity | None = None
 
     @property
     def alive(self) -> bool:

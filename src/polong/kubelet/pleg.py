@@ -15,7 +15,7 @@ from polong.criapi.wire import v1
 from polong.kit.clock import Clock, from_nanoseconds
 from polong.kit.errors import NotFound, PolongError
 from polong.kubelet import containers
-from polong.kubelet.observation import Applied, Container, Observation, Sandbox, State, arrange
+from polong.kubelet.observation import Applied, Container, Identity, Observation, Sandbox, State, arrange
 from polong.kubelet.ports import RuntimeService
 from polong.kubelet.resources import PERIOD
 
@@ -56,7 +56,12 @@ def container_of(status: v1.ContainerStatus, sandbox_id: str) -> Container:
         spec_hash=status.annotations.get(containers.HASH, ""),
         log_path=status.log_path,
         applied=applied_of(status.resources.linux) if status.resources.HasField("linux") else None,
+        user=identity_of(status.user.linux) if status.user.HasField("linux") else None,
     )
+
+
+def identity_of(user: v1.LinuxContainerUser) -> Identity:
+    return Identity(user.uid, user.gid, tuple(user.supplemental_groups))
 
 
 def applied_of(resources: v1.LinuxContainerResources) -> Applied:

@@ -27,6 +27,7 @@ def test_every_setting() -> None:
         {
             **HEAD,
             "maxPods": 250,
+            "allowedUnsafeSysctls": ["net.core.*", "kernel.sem"],
             "containerLogMaxSize": "1Mi",
             "containerLogMaxFiles": 2,
             "containerLogMonitorInterval": "1m30s",
@@ -81,3 +82,9 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: object) -> None:
     with pytest.raises(Invalid):
         duration(text, "x")
+
+
+@pytest.mark.parametrize("wrong", ["vm.swappiness", "kernel.*", "a b", "net", "*"])
+def test_only_namespaced_sysctls_can_be_allowed(wrong: str) -> None:
+    with pytest.raises(Invalid, match="allowedUnsafeSysctls"):
+        configured(DEFAULTS, {**HEAD, "allowedUnsafeSysctls": [wrong]})

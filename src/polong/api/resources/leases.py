@@ -32,4 +32,7 @@ class Leases(Kind):
         duration = obj["spec"].get("leaseDurationSeconds")
         if duration is not None and duration <= 0:
             causes.append(fields.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0"))
+        transitions = obj["spec"].get("leaseTransitions")
+        if transitions is not None and transitions < 0:
+            causes.append(fields.invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0"))
         return causes

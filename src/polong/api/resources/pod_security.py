@@ -9,6 +9,7 @@ from typing import Any
 
 from polong.api.resources import fields, pod_references
 from polong.kit.errors import Cause
+from polong.objects import sysctls
 
 Json = dict[str, Any]
 
@@ -17,7 +18,6 @@ _SECCOMP = ("Localhost", "RuntimeDefault", "Unconfined")
 _SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL = rf"({_SEGMENT}[\./])*{_SEGMENT}"
 _SYSCTL_LENGTH = 253
-_IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "fs.mqueue.")
 _PATH = "spec.securityContext"
 
 
@@ -52,9 +52,9 @@ def _windows(spec: Json) -> Iterator[Cause]:
         yield fields.forbidden("spec.shareProcessNamespace", "cannot be set for a windows pod")
 
 
-def _sysctls(sysctls: list[Json], spec: Json) -> Iterator[Cause]:
+def _sysctls(wanted: list[Json], spec: Json) -> Iterator[Cause]:
     seen: set[str] = set()
-    for index, sysctl in enumerate(sysctls):
+    for index, sysctl in enumerate(wanted):
         path, name = f"{_PATH}.sysctls[{index}].name", sysctl.get("name", "")
         if not name:
             yield fields.required(path)
@@ -63,17 +63,11 @@ def _sysctls(sysctls: list[Json], spec: Json) -> Iterator[Cause]:
         elif name in seen:
             yield fields.duplicate(path, name)
         seen.add(name)
-        dotted = _dotted(name)
+        dotted = sysctls.dotted(name)
         if spec.get("hostNetwork") and dotted.startswith("net."):
             yield fields.invalid(path, name, "may not be specified when 'hostNetwork' is true")
-        if spec.get("hostIPC") and (dotted == "kernel.sem" or dotted.startswith(_IPC_SYSCTLS)):
+        if spec.get("hostIPC") and (dotted == "kernel.sem" or dotted.startswith(sysctls.IPC)):
             yield fields.invalid(path, name, "may not be specified when 'hostIPC' is true")
-
-
-def _dotted(name: str) -> str:
-    """The first separator says which of the two it is; the other one then stands for itself."""
-    first = next((character for character in name if character in "./"), ".")
-    return name if first == "." else name.translate(str.maketrans("./", "/."))
 
 
 def _identifier(value: int, path: str) -> Iterator[Cause]:
