@@ -314,6 +314,12 @@ def _ended_unseen(at: Scene, kind: str, container: Json, old: Json) -> Json | No
     return _lost(old.get("containerID", "")) if had_its_turn else None
 
 
+def reported_end(pod: Json, name: str) -> str:
+    """The id of the instance whose end the status of the Pod tells; "" where it tells of none."""
+    ended = ((pods.container_status(pod, name) or {}).get("state") or {}).get("terminated") or {}
+    return str(ended.get("containerID") or "").removeprefix(ID_SCHEME)
+
+
 def known_restarts(pod: Json, seen: Observation) -> Mapping[str, int]:
     """Restart counts of containers that ran once and that the runtime has no record of."""
     entries = [each for field_name in FIELDS.values() for each in pods.status(pod).get(field_name) or ()]

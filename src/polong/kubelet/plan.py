@@ -14,6 +14,7 @@ from typing import Any
 
 from polong.kubelet import resize, restarts
 from polong.kubelet.backoff import Wait
+from polong.kubelet.containerstatus import reported_end
 from polong.kubelet.decisions import (
     DEADLINE_EXCEEDED,
     Action,
@@ -37,6 +38,9 @@ from polong.kubelet.observation import Container, Observation
 from polong.objects import pod as pods
 
 Json = dict[str, Any]
+
+DEBUGGER_KEPT = 10.0
+"""Seconds after its end: whoever is attached to it still reads its last words."""
 
 
 def plan(pod: Json, seen: Observation, memory: Memory, now: float) -> Plan:
@@ -162,7 +166,8 @@ def _containers(pod: Json, seen: Observation, memory: Memory, now: float) -> Pla
     for container in begun.attended:
         _ = _attend(here, container, draft)
     resizing = resize.resize(pod, seen, memory)
-    stages: tuple[Stage, ...] = (tuple(draft.kills), _resizes(here, resizing, draft), (*draft.starts, *regular), _litter(seen))
+    litter = (*_litter(seen), *_finished_debuggers(here, draft))
+    stages: tuple[Stage, ...] = (tuple(draft.kills), _resizes(here, resizing, draft), (*draft.starts, *regular), litter)
     lacking = resizing is not None or bool(resize.outstanding(pod, seen, memory))
     wake = min(draft.wakes, default=None)
     return Plan(tuple(stage for stage in stages if stage), draft.waits, wake, resizing=lacking)
@@ -251,6 +256,22 @@ def _unhealthy(pod: Json, container: Json, latest: Container, failed: Failure) -
     message = f"Container {latest.name} failed {failed.probe} probe" + (", will be restarted" if again else "")
     grace = pods.grace_seconds(pod) if failed.grace is None else failed.grace
     return Kill(latest.id, latest.name, grace, message, replace=again)
+
+
+def _finished_debuggers(here: _Situation, draft: _Draft) -> Stage:
+    """Ephemeral containers that have ended, once the API has been told how: they never run again, and a Pod may be debugged often. Their
+    entry in the status and their log stay with the Pod; Kubernetes removes nothing from spec.ephemeralContainers."""
+    removals: list[Action] = []
+    for container in pods.ephemeral_containers(here.pod):
+        latest = here.seen.latest(container["name"])
+        if latest is None or latest.state != "exited" or reported_end(here.pod, latest.name) != latest.id:
+            continue
+        moment = here.memory.ended.get(latest.id, here.now) + DEBUGGER_KEPT
+        if here.now >= moment:
+            removals.append(RemoveContainer(latest.id))
+        else:
+            draft.wakes.append(moment)
+    return tuple(removals)
 
 
 def _litter(seen: Observation) -> Stage:

@@ -22,7 +22,7 @@ from polong.kubelet.decisions import (
 )
 from polong.kubelet.identity import container_hash
 from polong.kubelet.observation import Container, Observation, Sandbox, arrange
-from polong.kubelet.plan import plan
+from polong.kubelet.plan import DEBUGGER_KEPT, plan
 from polong.kubelet.restarts import backoff_key
 
 Json = dict[str, Any]
@@ -156,3 +156,17 @@ def test_old_sandboxes_go_with_their_last_container() -> None:
     assert stages(pod(), arrange([old, new], [instance(sandbox_id="new")])) == ((RemoveSandbox("old"),),)
     held = [instance(state="exited", sandbox_id="old"), instance(attempt=1, sandbox_id="new")]
     assert stages(pod(), arrange([old, new], held)) == ()
+
+
+def test_a_finished_debugger_is_cleared_away_once_its_end_is_told() -> None:
+    spec = pod()
+    spec["spec"]["ephemeralContainers"] = [container("debug")]
+    seen = arrange([sandbox()], [instance(), instance("debug", "exited")])
+    memory = Memory(ended={"debug0": 95.0})
+    assert plan(spec, seen, memory, 200.0) == Plan(), "nobody knows yet how it ended"
+    told = {"name": "debug", "containerID": "polong://debug0", "state": {"terminated": {"containerID": "polong://debug0"}}}
+    spec["status"] = {"ephemeralContainerStatuses": [told]}
+    assert plan(spec, seen, memory, 100.0) == Plan(wake=95.0 + DEBUGGER_KEPT), "somebody may still read its last words"
+    assert stages(spec, seen, memory, 105.0) == ((RemoveContainer("debug0"),),)
+    gone = arrange([sandbox()], [instance()])
+    assert plan(spec, gone, replace(memory, restarts={"debug": 0}), 110.0) == Plan(), "it never comes again"

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.kubelet.doubles import container, pod
 
 from polong.kubelet import backoff, resize, restarts
+from polong.kubelet.containerstatus import known_restarts
 from polong.kubelet.decisions import (
     CreateSandbox,
     Finish,
@@ -33,7 +34,7 @@ from polong.kubelet.decisions import (
     Verdict,
 )
 from polong.kubelet.health import Failure, Health
-from polong.kubelet.identity import container_hash
+from polong.kubelet.identity import ID_SCHEME, container_hash
 from polong.kubelet.observation import Container, Observation, Sandbox, arrange
 from polong.kubelet.plan import plan
 from polong.kubelet.resources import pod_limits
@@ -203,6 +204,7 @@ class Life(RuleBasedStateMachine):
             assert (sandbox_id, name) not in self.done, f"{name} has had its turn"
 
     def decide(self) -> Plan:
+        self.memory = replace(self.memory, restarts=known_restarts(self.pod, self.seen()))
         decided = plan(self.pod, self.seen(), self.memory, self.now)
         if decided.over and not self.memory.ending and not self.seen().alive():
             self.memory = replace(self.memory, over=True, verdict=decided.verdict)
@@ -303,6 +305,19 @@ class Life(RuleBasedStateMachine):
     def debugged(self) -> None:
         held = pods.ephemeral_containers(self.pod)
         self.pod = {**self.pod, "spec": {**self.pod["spec"], "ephemeralContainers": [*held, container(f"e{len(held)}")]}}
+
+    @precondition(lambda self: not self.gone)
+    @rule()
+    def debuggers_reported(self) -> None:
+        """How they ended is told, after which their containers may go; they do not come again."""
+        told = [
+            {"name": each.name, "containerID": ID_SCHEME + each.id, "state": {"terminated": {"containerID": ID_SCHEME + each.id}}}
+            for each in self.containers
+            if each.state == "exited" and pods.is_ephemeral(self.pod, {"name": each.name})
+        ]
+        names = {each["name"] for each in told}
+        before = [each for each in pods.status(self.pod).get("ephemeralContainerStatuses") or () if each["name"] not in names]
+        self.pod = {**self.pod, "status": {**pods.status(self.pod), "ephemeralContainerStatuses": [*before, *told]}}
 
     @precondition(lambda self: not self.gone)
     @rule(data=st.data(), image=st.sampled_from(["one", "two"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from polong.kit.clock import Clock
 from polong.kit.errors import BadRequest, NotFound
 from polong.kit.stdio import Stdio
 from polong.kubelet import containers, logs
+from polong.kubelet.containerstatus import reported_end
 from polong.kubelet.observation import Container, Observation
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import RuntimeService
@@ -120,6 +122,9 @@ def _instance(pod: Json, container: str, options: PodLogOptions, seen: Observati
         if previous is None:
             raise BadRequest(f"previous terminated {where} not found")
         return previous
+    if latest is None and (ended := reported_end(pod, container)) and pods.is_ephemeral(pod, {"name": container}):
+        # Its container has been cleared away; its log stays as long as the Pod.
+        return Container(ended, container, "", 0, "exited", datetime.min.replace(tzinfo=UTC))
     if latest is None:
         waiting = ((pods.container_status(pod, container) or {}).get("state") or {}).get("waiting") or {}
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
