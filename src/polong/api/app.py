@@ -188,6 +188,20 @@ class Service:
         pod = await self._pod(target)
         return podstreams.stream_target(target.subresource, pod, request.query)
 
+    async def tunnel(self, request: Request) -> str | None:
+        """`scheme://address:port` to which an upgrade at pods/proxy or services/proxy goes; None where the path is of neither."""
+        target = paths.parse(paths.proxied(request.path)[0])
+        if (
+            target is None
+            or target.subresource != "proxy"
+            or not (kind := self._registry.find(target.group, target.version, target.resource))
+        ):
+            return None
+        verb = paths.verb(request.method, target, {})
+        await self._authorize(request, verb, target)
+        self._check_subresource(kind, target, verb)
+        return await self._behind(kind, target)
+
     async def _authorize(self, request: Request, verb: str, target: Target | None) -> None:
         if target is not None and target.subresource in _ALWAYS_CREATE:
             verb = "create"
@@ -226,7 +240,7 @@ class Service:
             if target.subresource == "log":
                 return await podlog.log(await self._pod(target), query, self.require_node(), self._clock, self._tasks)
             if target.subresource == "proxy":
-                return await self._proxy(request, kind, target)
+                return await podproxy.handle(request, await self._behind(kind, target))
             if target.subresource in podstreams.STREAMS:
                 raise BadRequest("Upgrade request required")
         elif (
@@ -274,13 +288,13 @@ class Service:
         pod, _ = await self._store.get(kind, target.namespace, target.name)
         return pod
 
-    async def _proxy(self, request: Request, kind: Kind, target: Target) -> Response:
-        """To a Pod, or to one of a Service's."""
+    async def _behind(self, kind: Kind, target: Target) -> str:
+        """Where a Pod is, or one of a Service's."""
         one, _ = await self._store.get(kind, target.namespace, podproxy.pod_name(target.name))
         if kind.resource == gvk.PODS:
-            return await podproxy.handle(request, podproxy.location(target.name, one))
+            return podproxy.location(target.name, one)
         slices = (await self._store.page(EndpointSlices(), target.namespace)).items
-        return await podproxy.handle(request, serviceproxy.location(target.name, one, slices))
+        return serviceproxy.location(target.name, one, slices)
 
     async def _stored(self, plural: str, namespace: str) -> list[Json]:
         kind = self._registry.find("", "v1", plural)

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import ssl
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -269,10 +270,15 @@ class Server:
     # --- upgrades -------------------------------------------------------------------------------------------------------------
 
     async def _upgrade(self, request: _Request, user: User | None) -> web.StreamResponse | None:
-        """exec, attach, portforward and log over WebSocket or SPDY; None where the path takes no upgrade."""
-        if request.body_exists:
-            await _read_body(request)  # nothing of HTTP may be left in the socket when its protocol changes
+        """exec, attach, portforward and log over WebSocket or SPDY, and whatever a Pod behind proxy speaks; None where the path takes no
+        upgrade."""
+        # Nothing of HTTP may be left in the socket when its protocol changes.
+        body = await _read_body(request) if request.body_exists else b""
         call = _to_request(request, user, None)
+        if (base := await self._service.tunnel(call)) is not None:
+            async with self._session(request, ends_with_client=False):
+                return await streaming.serve_proxy(request, replace(call, body=body), base, lambda: self._begins(request))
+            raise ConnectionResetError("the server stops")
         if request.path.endswith("/log"):
             logs = await self._service.handle(call)
             if logs.chunks is None:
@@ -283,12 +289,15 @@ class Server:
         target = await self._service.stream(call)
         if target is None:
             return None
-        if self._audit is not None and request.entry is not None:
-            # Such a session may last for days: that it began is told when it begins.
-            self._audit.record(request.entry, 101, "ResponseStarted")
+        self._begins(request)
         async with self._session(request, ends_with_client=False):
             return await self._serve(request, target)
         raise ConnectionResetError("the server stops")
+
+    def _begins(self, request: _Request) -> None:
+        """Such a session may last for days: that it began is told when it begins."""
+        if self._audit is not None and request.entry is not None:
+            self._audit.record(request.entry, 101, "ResponseStarted")
 
     async def _serve(self, request: _Request, target: podstreams.StreamTarget) -> web.StreamResponse:
         node = self._service.require_node()

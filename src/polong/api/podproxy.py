@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -95,11 +95,18 @@ async def handle(request: Request, base: str) -> Response:
         # A page's relative links only work from beneath a slash.
         query = "&".join(f"{quote(key)}={quote(value)}" for key, value in request.query)
         return Response(301, b"", {"Location": f"{request.path}/" + (f"?{query}" if query else "")})
-    target = URL(base + (path or "/"), encoded=True).with_query(list(request.query))
-    headers = {key: value for key, value in request.headers.items() if key not in _HOP | _PRIVATE}
-    # kubectl's own headers are for an API server.
-    headers = {key: value for key, value in headers.items() if not key.startswith(("impersonate-", "x-remote-", "kubectl-"))}
-    return await _pass_on(request, target, headers)
+    return await _pass_on(request, where(request, base), public(request.headers))
+
+
+def where(request: Request, base: str) -> URL:
+    """What the request means, at `base`."""
+    return URL(base + (paths.proxied(request.path)[1] or "/"), encoded=True).with_query(list(request.query))
+
+
+def public(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers (lower case) that concern the Pod: not the connection, not who the caller is, not what is for an API server."""
+    kept = {key: value for key, value in headers.items() if key not in _HOP | _PRIVATE}
+    return {key: value for key, value in kept.items() if not key.startswith(("impersonate-", "x-remote-", "kubectl-"))}
 
 
 async def _pass_on(request: Request, url: URL, headers: dict[str, str]) -> Response:

@@ -112,6 +112,12 @@ class RawStream:
 
 async def switch(request: web.BaseRequest, headers: Mapping[str, str]) -> RawStream:
     """Answer 101 with `headers` and take the connection over."""
+    lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in headers.items())]
+    return await take(request, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+
+
+async def take(request: web.BaseRequest, answer: bytes) -> RawStream:
+    """Answer with these bytes of HTTP and take the connection over."""
     await request.read()  # nothing of HTTP may be left unread
     transport = request.transport
     if transport is None or transport.is_closing():
@@ -123,6 +129,5 @@ async def switch(request: web.BaseRequest, headers: Mapping[str, str]) -> RawStr
     transport.set_protocol(protocol)
     protocol.connection_made(transport)
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-    lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in headers.items())]
-    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+    writer.write(answer)
     return RawStream(reader, writer, protocol)

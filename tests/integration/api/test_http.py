@@ -21,6 +21,7 @@ from .conftest import Api, Authority
 
 PODS = "/api/v1/namespaces/default/pods"
 IMAGES = "/apis/polong.dev/v1alpha1"
+MERGE = "application/merge-patch+json"
 POD = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
 
 

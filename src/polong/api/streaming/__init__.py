@@ -9,6 +9,7 @@ from polong.api.streaming.attach import serve_attach
 from polong.api.streaming.exec import serve_exec
 from polong.api.streaming.logs import serve_log_websocket
 from polong.api.streaming.portforward import serve_portforward
+from polong.api.streaming.proxy import serve_proxy
 from polong.streaming.wanted import Wanted
 
-__all__ = ["Wanted", "serve_attach", "serve_exec", "serve_log_websocket", "serve_portforward"]
+__all__ = ["Wanted", "serve_attach", "serve_exec", "serve_log_websocket", "serve_portforward", "serve_proxy"]
