@@ -31,6 +31,7 @@ _REASON = "NetworkNotReady"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 # Of our own network namespace, whichever /sys is mounted.
 _INTERFACES = Path("/proc/sys/net/ipv4/conf")
+_INTERFACES6 = Path("/proc/sys/net/ipv6/conf")
 _PLUGINS = ("bridge", "host-local")
 _TOOLS = {"ip": "iproute2", "nft": "nftables"}
 _DELETE_ATTEMPTS = 4
@@ -72,6 +73,9 @@ class PodNetwork:
         if not (_INTERFACES / bridge).exists():
             # Made here, not by the plugin: two plugins that make it at once fail.
             await self._command("ip", "link", "add", bridge, "type", "bridge")
+        # A Pod is no router: what it advertises must not become the host's address or way out (CVE-2020-10749).
+        with suppress(FileNotFoundError):
+            (_INTERFACES6 / bridge / "accept_ra").write_text("0", encoding="ascii")
         await self._command("ip", "link", "set", bridge, "up")
         await self._command("ip", "address", "replace", self._plan.gateway, "dev", bridge)
         if self._plan.services is not None:

@@ -7,6 +7,8 @@ address before connection tracking sees them, and chain `arrive` gives the answe
 What goes from Pod to Pod by a Service leaves with the bridge's address (`_HAIRPIN`): the answer of a neighbour would not pass the rules
 that gave the packet its destination. Addresses of Services that lead nowhere answer at once that they do not.
 
+What a Pod sends under an address that is none of the Pod network's goes no further than the host (`guard`).
+
 Port 443 of the gateway is where Pods find the API: no Pod takes it away from them by a host port for every address.
 """
 
@@ -44,6 +46,10 @@ _CHAINS = """\
   }}
 """
 _POSTROUTING = """\
+  chain guard {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname "{bridge}" ip saddr != {{ {subnet}, 0.0.0.0 }} drop
+  }}
   chain postrouting {{
     type nat hook postrouting priority 100; policy accept;
     ip saddr {subnet} ip daddr != {subnet} ip daddr != 224.0.0.0/4 masquerade
@@ -71,12 +77,12 @@ _HAIRPIN = "    ip saddr {subnet} ip daddr {subnet} ct status dnat masquerade\n"
 
 
 def ruleset(network: NetworkPlan, forwards: Sequence[Forward] = (), services: Sequence[ServicePort] = ()) -> str:
-    """Idempotent: makes the table anew in one transaction. Without host ports and Services there is the masquerade rule alone."""
+    """Idempotent: makes the table anew in one transaction. Without host ports and Services it is the guard and the masquerade rule."""
     table = f"table ip {network.name}"
     subnet = str(network.subnet)
     led = [each for each in services if each.targets] if network.services is not None else []
     hairpin = _HAIRPIN.format(subnet=subnet) if forwards or led else ""
-    body = _POSTROUTING.format(subnet=subnet, hairpin=hairpin)
+    body = _POSTROUTING.format(subnet=subnet, bridge=network.bridge, hairpin=hairpin)
     if forwards or led:
         gateway = network.gateway.partition("/")[0]
         jump = _JUMP.format() if led else ""

@@ -18,6 +18,9 @@ from polong.linux.fds import Fd
 _STDOUT, _STDERR = 2, 3
 # conmon reads packets into a buffer of 8 KiB, and what is longer is lost; it sends at most one byte more.
 _PACKET = 8192
+# conmon writes to its clients one after the other, and waits for each: a client that takes nothing stops the container's output, and
+# with it the container. After so many seconds it is let go.
+_PATIENCE = 10.0
 
 
 def connect(directory: Path) -> socket.socket:
@@ -34,7 +37,7 @@ def connect(directory: Path) -> socket.socket:
 
 
 async def run(sock: socket.socket, stdio: Stdio, resize: Callable[[TerminalSize], Awaitable[None]]) -> None:
-    """Carry a session until the container's output ends or the client is gone. Closes `sock`, and the client's output."""
+    """Carry a session until the container's output ends or the client is gone, or takes nothing. Closes `sock`, and the client's output."""
     try:
         inputs: list[Awaitable[None]] = []
         if stdio.stdin is not None:
@@ -44,7 +47,7 @@ async def run(sock: socket.socket, stdio: Stdio, resize: Callable[[TerminalSize]
         async with asyncio.TaskGroup() as group:
             feeders = [group.create_task(_quiet(item)) for item in inputs]
             try:
-                with suppress(BrokenPipeError):
+                with suppress(BrokenPipeError, TimeoutError):
                     await _drain(sock, stdio)
             finally:
                 for feeder in feeders:
@@ -74,7 +77,8 @@ async def _drain(sock: socket.socket, stdio: Stdio) -> None:
             return
         writer = stdio.stderr if packet[0] == _STDERR and not stdio.tty else stdio.stdout
         if writer is not None and len(packet) > 1 and packet[0] in (_STDOUT, _STDERR):
-            await writer.write(packet[1:])
+            async with asyncio.timeout(_PATIENCE):
+                await writer.write(packet[1:])
 
 
 async def _feed(sock: socket.socket, stdin: Reader) -> None:

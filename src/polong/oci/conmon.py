@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import json
 import os
 import shutil
 import signal
+import termios
+from array import array
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,8 @@ from polong.oci.supervised import Supervised
 
 _REASON = "RunContainerError"
 _REPORT_LIMIT = 64 * 1024
+# Half a second in all.
+_CONTROL_TRIES, _CONTROL_PAUSE = 100, 0.005
 _FILES = ("attach", "ctl", "winsz", "conmon.pid", "container.pid", "runtime.log", "conmon.log", "oom")
 
 
@@ -140,15 +145,20 @@ class Conmon:
     async def resize(self, container_id: str, size: TerminalSize) -> None:
         """Columns and rows out of 0..65535; nothing where the container has ended."""
         width, height = (max(0, min(value, 65535)) for value in (size.width, size.height))
-        self._control(container_id, f"1 {height} {width}\n")
+        await self._control(container_id, f"1 {height} {width}\n")
 
     async def reopen_log(self, container_id: str) -> None:
         """After the log was renamed: go on in a new file of the old name. conmon heeds the word when it gets to it."""
-        self._control(container_id, "2 0 0\n")
+        await self._control(container_id, "2 0 0\n")
 
-    def _control(self, container_id: str, message: str) -> None:
+    async def _control(self, container_id: str, message: str) -> None:
         try:
             with Fd(os.open(self._bundle(container_id) / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)) as fifo:
+                # Of several lines that it reads at once, conmon heeds the first alone, as often as there are lines.
+                for _ in range(_CONTROL_TRIES):
+                    if not _waiting(fifo):
+                        break
+                    await asyncio.sleep(_CONTROL_PAUSE)
                 os.write(fifo.fileno(), message.encode("ascii"))
         except OSError as error:
             # ENXIO: no reader, so conmon has ended. EAGAIN: it does not read; a later size replaces this one.
@@ -174,6 +184,13 @@ class Conmon:
         for name in _FILES:
             with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
                 (record.bundle / name).unlink()
+
+
+def _waiting(fifo: Fd) -> bool:
+    """Whether there are bytes in it that nobody has read yet."""
+    count = array("i", [0])
+    fcntl.ioctl(fifo.fileno(), termios.FIONREAD, count)
+    return count[0] > 0
 
 
 def _pid_in(file: Path) -> int:

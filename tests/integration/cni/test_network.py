@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,52 @@ async def test_del_is_tried_again_and_remembered_when_it_fails(tmp_path, node_id
 def _script(path: Path, body: str) -> None:
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
+
+
+_ADVERTISE = """
+import socket, struct, sys
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0) + socket.inet_pton(socket.AF_INET6, "2001:db8:666::")
+advertisement = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
+for _ in range(3):
+    raw.sendto(advertisement, ("ff02::1", 0, 0, socket.if_nametoindex("eth0")))
+"""
+_FORGE = """
+import socket, struct, sys
+source, target, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+payload = b"forged"
+udp = struct.pack("!HHHH", 4444, port, 8 + len(payload), 0) + payload
+header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, socket.inet_aton(source), socket.inet_aton(target))
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+for _ in range(3):
+    raw.sendto(header + udp, (target, 0))
+"""
+
+
+async def test_a_pod_is_no_router_and_has_no_others_address(network, node_id, number):
+    """CVE-2020-10749: router advertisements of a Pod; packets under an address of another network."""
+    _, pin, address = await pod(network)
+    gateway = f"10.213.{number}.1"
+    assert Path(f"/proc/sys/net/ipv6/conf/pl{node_id}/accept_ra").read_text().strip() == "0"
+    sent = await inside(pin, sys.executable, "-c", _ADVERTISE)
+    assert sent.code == 0 or "assign requested address" in sent.line(), sent
+    seen: list[tuple[str, int]] = []
+
+    class Received(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            seen.append(addr)
+
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Received, local_addr=(gateway, 0))
+    try:
+        port = transport.get_extra_info("sockname")[1]
+        for source in ("192.0.2.66", "127.0.0.1", address):
+            assert (await inside(pin, sys.executable, "-c", _FORGE, source, gateway, str(port))).code == 0
+        async with asyncio.timeout(10):
+            while len(seen) < 3:  # noqa: ASYNC110 - the last three are the honest ones
+                await asyncio.sleep(0.02)
+    finally:
+        transport.close()
+    assert {source for source, _ in seen} == {address}
+    links = (await process.run([shutil.which("ip", path=process.PATH), "-6", "address", "show", "dev", f"pl{node_id}"], timeout=10)).stdout
+    assert b"2001:db8" not in links

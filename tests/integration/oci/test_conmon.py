@@ -1,6 +1,7 @@
 """The supervisor: logs, exit files, attach with and without terminal, resize, stdin, rotation, errors; with crun and runc."""
 
 import asyncio
+import resource
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from polong.kit.errors import FailedPrecondition, NotFound
 from polong.kit.stdio import Pipe, Stdio, TerminalSize
 from polong.kit.tasks import Tasks
 from polong.linux import proc
-from polong.oci import bundle, logs
+from polong.oci import attach, bundle, logs
 
 pytestmark = pytest.mark.root
 
@@ -199,3 +200,44 @@ async def test_a_damaged_exit_file_is_no_exit_code(node, tmp_path):
     assert node.conmon.exit_code(name) is None
     node.conmon.forget(name)
     node.conmon.forget(name)
+
+
+async def test_sizes_that_make_no_sense_harm_nothing(node):
+    container, main = await node.container("/bin/sh", "-i", terminal=True, stdin=True)
+    stdin, stdout = Pipe(), Pipe()
+    tasks = Tasks("test")
+    tasks.start(node.conmon.attach(container, Stdio(stdin, stdout, None, None, tty=True)), "attach")
+    await stdin.write(b"\n")
+    await until_text(stdout, b"#")
+    for width, height in ((-1, -1), (0, 0), (2**31, 2**31), (2**64, 1), (65536, 65537), (100, 40)):
+        await node.conmon.resize(container, TerminalSize(width=width, height=height))
+    seen = b""
+    async with asyncio.timeout(10):
+        while b"40 100\r\n" not in seen:
+            await stdin.write(b"stty size\n")
+            seen += await stdout.read()
+            await asyncio.sleep(0.05)
+    await tasks.aclose()
+    assert proc.alive(main)
+
+
+async def test_an_attached_client_that_never_reads_holds_nobody_up(node, monkeypatch):
+    """conmon writes to its clients one after the other: who does not read must neither stop the container nor fill our memory."""
+    monkeypatch.setattr(attach, "_PATIENCE", 1.0)
+    container, main = await node.container("/bin/sh", "-c", "i=0; while :; do i=$((i+1)); echo $i xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done")
+    tasks = Tasks("test")
+    tasks.start(node.conmon.attach(container, Stdio(None, Pipe())), "attach")
+
+    async def grown() -> bool:
+        size = node.log(container).stat().st_size
+        async with asyncio.timeout(10):
+            while node.log(container).stat().st_size < size + 200_000:  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.02)
+        return True
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(5):
+        assert await grown()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+    await tasks.aclose()
+    assert proc.alive(main)
