@@ -19,7 +19,7 @@ LEASES = "kube-node-lease"
 
 # (API group, resource, subresource) -> verbs. What is read of Pods and written of nodes is narrowed further below.
 _RULES: Mapping[tuple[str, str, str], frozenset[str]] = {
-    ("", "pods", ""): frozenset({"get", "list", "watch", "delete"}),
+    ("", "pods", ""): frozenset({"create", "get", "list", "watch", "delete"}),
     ("", "pods", "status"): frozenset({"get", "patch", "update"}),
     ("", "nodes", ""): frozenset({"create", "get", "patch", "update"}),
     ("", "nodes", "status"): frozenset({"get", "patch", "update"}),

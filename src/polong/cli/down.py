@@ -17,6 +17,7 @@ from polong.cli.flags import command, flag, root_option
 from polong.cli.node import NodeDir, require_root, stop
 from polong.cli.target import Target
 from polong.kit.errors import NotFound
+from polong.objects import pod as pods
 from polong.objects.gvk import PODS
 
 Json = dict[str, Any]
@@ -47,12 +48,13 @@ def down(root: str | None, keep_pods: bool, grace_period: int, timeout: float) -
             click.echo(f"The node of {node.root} does not run.")
             return
         pid = _revive(node)
+    spare = 0
     if not keep_pods:
         target = Target(kubeconfig=str(node.kubeconfig), root=str(node.root))
-        target.run(lambda api: _remove_pods(api, grace_period, timeout))
+        spare = target.run(lambda api: _remove_pods(api, grace_period, timeout))
     # SIGTERM leaves everything running; SIGUSR1 also clears network, cgroups and run directory (see daemon.lifecycle).
-    if not stop(pid, signal.SIGTERM if keep_pods else signal.SIGUSR1, _STOP):
-        raise Failure(f"the node (pid {pid}) did not stop within {_STOP:.0f} s; its log is {node.log}")
+    if not stop(pid, signal.SIGTERM if keep_pods else signal.SIGUSR1, _STOP + spare):
+        raise Failure(f"the node (pid {pid}) did not stop within {_STOP + spare:.0f} s; its log is {node.log}")
     if not keep_pods and node.run_dir.exists():
         raise Failure(f"the node stopped, but {node.run_dir} is not cleared; its log {node.log} says why")
     click.echo("The node is stopped; its Pods keep running." if keep_pods else "The node is stopped; nothing of it is left running.")
@@ -71,10 +73,13 @@ def _revive(node: NodeDir) -> int:
     return pid
 
 
-async def _remove_pods(api: Api, grace: int, timeout: float) -> None:
-    found: list[Json] = list((await api.get(PODS.path())).get("items") or [])
+async def _remove_pods(api: Api, grace: int, timeout: float) -> int:
+    """The seconds that static Pods may take: these have no object that could be deleted, and end with the node."""
+    listed: list[Json] = list((await api.get(PODS.path())).get("items") or [])
+    found = [each for each in listed if not pods.mirror_of(each)]
+    spare = max((_grace(each) for each in listed if pods.mirror_of(each)), default=0)
     if not found:
-        return
+        return spare
     body: Json = {} if grace < 0 else {"gracePeriodSeconds": grace}
     longest = max((_grace(pod) for pod in found), default=0) if grace < 0 else grace
     for pod in found:
@@ -90,6 +95,7 @@ async def _remove_pods(api: Api, grace: int, timeout: float) -> None:
     except TimeoutError:
         left = [item["metadata"]["name"] for item in (await api.get(PODS.path())).get("items") or []]
         raise Failure(f"these Pods did not stop in time: {', '.join(left)}; the node still runs") from None
+    return spare
 
 
 def _grace(pod: Json) -> int:

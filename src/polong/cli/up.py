@@ -47,7 +47,7 @@ def node_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--config",
             metavar="FILE",
-            help="A KubeletConfiguration of Kubernetes: limits of logs, images, Pods, eviction (remembered; '' forgets it).",
+            help="A KubeletConfiguration of Kubernetes: limits of logs, images, Pods, eviction; static Pods (remembered; '' forgets it).",
         ),
         click.option("--pod-cidr", metavar="CIDR", help="Network of the Pods (default: a free /24 of 10.244.0.0/16)."),
     ):

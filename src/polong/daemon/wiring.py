@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import ipaddress
 import logging
 from pathlib import Path
@@ -12,6 +13,7 @@ import polong
 from polong.api.app import Service
 from polong.api.auditlog import AuditLog
 from polong.api.http import Server
+from polong.api.resources import manifest
 from polong.api.serviceaccounttokens import ISSUER
 from polong.api.tokens import Tokens
 from polong.client.rest import Client
@@ -21,6 +23,7 @@ from polong.daemon.config import Config
 from polong.daemon.pki import Credentials, serving_hosts
 from polong.daemon.runtime import RuntimeParts
 from polong.images.admin import ImageAdmin
+from polong.kit.clock import SystemClock, rfc3339
 from polong.kit.errors import FailedPrecondition, Invalid, Unavailable
 from polong.kubelet import configuration
 from polong.kubelet.agent import Kubelet
@@ -105,7 +108,11 @@ class Node:
         user = inprocess.node_user(config.node_name)
         client = Client(inprocess.transport(service.handle, user), headers={"user-agent": f"polong-kubelet/{polong.__version__}"})
         api = ApiClient(client)
-        kubelet = self._kubelet = Kubelet(self._settings, api, cri, cri, programs=cri)
+
+        def complete(document: Any) -> Json:  # noqa: ANN401 - any YAML value
+            return manifest.complete(document, config.node_name, rfc3339(SystemClock().now()))
+
+        kubelet = self._kubelet = Kubelet(self._settings, api, cri, cri, programs=cri, complete=complete)
         self._front.push_async_callback(kubelet.aclose)
         service.node = kubelet.streams
         service.inspector = kubelet.inspection
@@ -147,8 +154,10 @@ def _configured(config: Config) -> KubeletConfig:
     if file is None:
         return defaults
     try:
-        return configuration.configured(defaults, yaml.load_one(file.read_bytes(), str(file)))
+        settings = configuration.configured(defaults, yaml.load_one(file.read_bytes(), str(file)))
     except OSError as error:
         raise FailedPrecondition(f"cannot read the configuration {file}: {error.strerror}") from error
     except Invalid as error:
         raise Invalid(f"{file}: {error}") from error
+    # As the kubelet has it: a path is relative to the file that names it.
+    return settings if settings.static_pods is None else dataclasses.replace(settings, static_pods=file.parent / settings.static_pods)

@@ -35,6 +35,7 @@ from polong.kubelet.lease import NodeLease
 from polong.kubelet.localstorage import LocalStorage
 from polong.kubelet.logrotation import LogRotation
 from polong.kubelet.metrics import NodeMetrics
+from polong.kubelet.mirrors import Mirrors
 from polong.kubelet.node import NodeStatus
 from polong.kubelet.pleg import Pleg
 from polong.kubelet.ports import Api, ImageService, RuntimeService
@@ -45,6 +46,8 @@ from polong.kubelet.reload import Reloader
 from polong.kubelet.reports import Reports
 from polong.kubelet.resourcemetrics import ResourceMetrics
 from polong.kubelet.resources import Machine
+from polong.kubelet.staticpods import Complete
+from polong.kubelet.statics import Statics
 from polong.kubelet.streams import NodeStreams
 from polong.kubelet.streams.processes import PodProcesses
 from polong.kubelet.volumes import Feeds, Volumes
@@ -75,13 +78,17 @@ class Kubelet:
         clock: Clock | None = None,
         cgroups: PodCgroups | None = None,
         programs: Programs | None = None,
+        complete: Complete = dict,
     ) -> None:
+        """`complete` makes of a manifest a Pod that the API could hold (`staticpods.Complete`)."""
         self._config = config
         self._clock = clock or SystemClock()
         self._api = api
         found = facts.gather(config.root_dir, config.node_ip)
         self._recorder = Recorder(api, config.node_name, self._clock)
-        self._reports = Reports(api, self._clock)
+        self._mirrors = Mirrors(api, config.node_name, self._clock)
+        self._statics = Statics(config, self, self._mirrors, self._recorder, self._clock, complete)
+        self._reports = Reports(self._mirrors, self._clock)
         self._pleg = Pleg(runtime, self._clock, self._notify, config.relist)
         self._cgroups = cgroups or PodCgroups(config.cgroup_parent, pids=min(found.pids // 2, 32_768))
         self._references = References(api, self._clock, self._referred)
@@ -100,7 +107,7 @@ class Kubelet:
         self._allocations = Allocations(volumes.directory, allocatable, self._recorder, self._reconsider)
         actions = Actions(config, runtime, self._images, self._hooks, files, self._recorder, self._clock, node, self._allocations)
         self._parts = Parts(
-            api, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips, self._allocations, self._prober
+            self._mirrors, self._pleg, actions, self._reports, self._recorder, self._clock, found.ips, self._allocations, self._prober
         )
         self._image_collector = ImageCollector(config, (runtime, images), self._recorder, self._clock)
         self._local_storage = LocalStorage(config, runtime, volumes, self._recorder, self._clock)
@@ -117,9 +124,10 @@ class Kubelet:
         )
         self._refresher = Refresher(volumes, Reloader(processes, self._recorder, self._clock), self._recorder, self._clock)
         self.metrics = NodeMetrics(config.node_name, runtime, processes, self._recorder)
-        self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes)
-        self.resource_metrics = ResourceMetrics(runtime, self._clock)
-        self.inspection = Inspection(runtime, self._pleg, programs)
+        original = self._mirrors.original
+        self.streams = NodeStreams(runtime, self._pleg, config.log_dir, self._clock, processes, original)
+        self.resource_metrics = ResourceMetrics(runtime, self._clock, original)
+        self.inspection = Inspection(runtime, self._pleg, programs, original=original)
         self._workers: dict[str, Worker] = {}
         self._held: set[str] = set()
         self._gone: set[str] = set()
@@ -137,9 +145,12 @@ class Kubelet:
         self._directory.start()
         self._held = await self._pleg.held()
         self._spawn(self._pleg.events(), "runtime events")
+        await self._statics.load()
         self._spawn(self._watch(), "watch")
         await self._synced.wait()
         self._spawn(self._pleg.relist(), "relist")
+        self._spawn(self._statics.run(), "static Pods")
+        self._spawn(self._mirrors.run(), "mirror Pods")
         self._spawn(self._node.run(), "node status")
         self._spawn(self._lease.run(), "node lease")
         self._spawn(self._logs.run(), "log rotation")
@@ -160,8 +171,9 @@ class Kubelet:
         await self._reports.aclose()
 
     async def drained(self, timeout: float) -> bool:
-        """Wait until no Pod is left on this node (they were deleted through the API, or are strangers); False after `timeout`."""
-        deadline = self._clock.monotonic() + timeout
+        """Wait until no Pod is left on this node (they were deleted through the API, or are strangers, or static and end now); False after
+        `timeout` seconds and the grace of static Pods."""
+        deadline = self._clock.monotonic() + timeout + self._statics.stop()
         while self._workers or await self._pleg.held():
             if self._clock.monotonic() >= deadline:
                 return False
@@ -187,7 +199,11 @@ class Kubelet:
 
     def _told(self, kind: str, pod: Json) -> None:
         if kind == "SYNCED":
+            self._statics.settle()
             self._adopt()
+            return
+        if pods.mirror_of(pod):
+            self._mirrors.observe(kind, pod)
             return
         uid = pods.uid(pod)
         worker = self._workers.get(uid)
@@ -254,7 +270,9 @@ class Kubelet:
         worker = self._workers.pop(uid, None)
         self._allocations.release(uid)
         self._unfollow(uid)
-        if worker is not None and not worker.vanished:
+        if worker is not None and pods.is_static(worker.pod):
+            self._statics.gone(uid)
+        elif worker is not None and not worker.vanished:
             # Echoes of its last statuses are still on their way, until the watch tells that it is deleted.
             self._gone.add(uid)
 
@@ -271,6 +289,19 @@ class Kubelet:
             return False
         worker.restart(container, container_id)
         return True
+
+    # --- the node's own files tell ---------------------------------------------------------------------------------------------------
+
+    def running(self) -> dict[str, Json]:
+        """The Pods of all workers, by UID."""
+        return {uid: each.pod for uid, each in self._workers.items()}
+
+    def begin(self, pod: Json) -> None:
+        self._work(pod)
+
+    def end(self, pod: Json) -> None:
+        if (worker := self._workers.get(pods.uid(pod))) is not None:
+            worker.update(pod)
 
     # --- the runtime tells -------------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,9 @@ class ApiClient:
         async for change in ListWatch(self._client, PODS, "", ListOptions(fields=f"spec.nodeName={node_name}"), clock=self._clock):
             yield change.type, change.object
 
+    async def create_pod(self, pod: Json) -> Json:
+        return await self._client.create(PODS, pod, pod["metadata"]["namespace"])
+
     async def patch_pod_status(self, namespace: str, name: str, patch: Json) -> Json:
         return await self._client.patch(PODS, name, patch, namespace, kind=PatchType.MERGE, subresource="status")
 

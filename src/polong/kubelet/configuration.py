@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from polong.kit.errors import Invalid
@@ -73,6 +74,12 @@ def _sysctls(value: Any, path: str) -> tuple[str, ...]:  # noqa: ANN401 - any JS
     return found
 
 
+def _path(value: Any, path: str) -> Path | None:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, str) or "\0" in value:
+        raise Invalid(f"{path}: must be a path")
+    return Path(value) if value else None
+
+
 _FIELDS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "allowedUnsafeSysctls": ("allowed_unsafe_sysctls", _sysctls),
     "containerLogMaxFiles": ("log_files", _number(2, 1_000)),
@@ -80,12 +87,14 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "containerLogMonitorInterval": ("log_period", duration),
     "evictionHard": ("eviction_hard", _hard),
     "evictionPressureTransitionPeriod": ("pressure_transition", duration),
+    "fileCheckFrequency": ("static_period", duration),
     "imageGCHighThresholdPercent": ("image_gc_high", _number(0, 100)),
     "imageGCLowThresholdPercent": ("image_gc_low", _number(0, 100)),
     "imageMinimumGCAge": ("image_min_age", duration),
     "maxPods": ("max_pods", _number(1, 1_000)),
     "nodeStatusReportFrequency": ("report", duration),
     "nodeStatusUpdateFrequency": ("heartbeat", duration),
+    "staticPodPath": ("static_pods", _path),
 }
 
 

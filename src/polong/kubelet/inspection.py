@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from polong.criapi.ports import Programs
@@ -28,8 +28,16 @@ class Inspection:
     """`programs` is None where the runtime is another's: then nothing can be tried inside of containers."""
 
     def __init__(
-        self, runtime: RuntimeService, pleg: Pleg, programs: Programs | None = None, *, reader: AccessReader | None = None
+        self,
+        runtime: RuntimeService,
+        pleg: Pleg,
+        programs: Programs | None = None,
+        *,
+        reader: AccessReader | None = None,
+        original: Callable[[Json], Json] = lambda pod: pod,
     ) -> None:
+        """`original` finds the static Pod behind a mirror."""
+        self._original = original
         self._runtime = runtime
         self._pleg = pleg
         self._programs = programs
@@ -100,7 +108,7 @@ class Inspection:
 
     async def _members(self, pod: Json) -> list[Member]:
         """The sandbox first, then the containers that run, in the order of the spec."""
-        seen = await self._pleg.observe(pods.uid(pod))
+        seen = await self._pleg.observe(pods.uid(self._original(pod)))
         members = []
         sandbox = seen.sandbox()
         if sandbox is not None and sandbox.ready:

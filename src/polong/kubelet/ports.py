@@ -25,6 +25,10 @@ class Api(Protocol):
         each list. What vanished during a gap is told as DELETED."""
         ...
 
+    async def create_pod(self, pod: Json) -> Json:
+        """A mirror of a static Pod. AlreadyExists, Forbidden, NotFound (its namespace)."""
+        ...
+
     async def patch_pod_status(self, namespace: str, name: str, patch: Json) -> Json:
         """JSON merge patch of the status subresource; `patch.metadata.uid` is a precondition. NotFound, Conflict."""
         ...
@@ -74,6 +78,14 @@ class Api(Protocol):
     async def patch_lease(self, namespace: str, name: str, patch: Json) -> Json:
         """JSON merge patch. NotFound."""
         ...
+
+
+class PodWrites(Protocol):
+    """Of `Api`, what is written of Pods that run."""
+
+    async def patch_pod_status(self, namespace: str, name: str, patch: Json) -> Json: ...
+
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> None: ...
 
 
 class Objects(Protocol):

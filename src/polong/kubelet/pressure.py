@@ -103,7 +103,7 @@ def priority(pod: Json) -> int:
 
 
 def _critical(pod: Json) -> bool:
-    return priority(pod) >= CRITICAL or "kubernetes.io/config.source" in (pod["metadata"].get("annotations") or {})
+    return priority(pod) >= CRITICAL or pods.is_static(pod)
 
 
 def message(signal: str, level: Level, wanted: str, use: Use) -> str:

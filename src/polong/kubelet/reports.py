@@ -13,7 +13,7 @@ from typing import Any
 from polong.kit.clock import Clock
 from polong.kit.errors import Conflict, NotFound, PolongError
 from polong.kit.tasks import Tasks
-from polong.kubelet.ports import Api
+from polong.kubelet.ports import PodWrites
 from polong.kubelet.status import status_patch
 from polong.objects import pod as pods
 
@@ -36,7 +36,7 @@ class _Entry:
 
 
 class Reports:
-    def __init__(self, api: Api, clock: Clock) -> None:
+    def __init__(self, api: PodWrites, clock: Clock) -> None:
         self._api = api
         self._clock = clock
         self._entries: dict[str, _Entry] = {}

@@ -6,7 +6,7 @@ Source: metrics-server pkg/storage, KEP-2371.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,9 @@ def rate(before: Reading, now: Reading, key: str) -> int | None:
 class ResourceMetrics:
     """Satisfies `api.ports.ResourceMetrics`."""
 
-    def __init__(self, runtime: RuntimeService, clock: Clock) -> None:
+    def __init__(self, runtime: RuntimeService, clock: Clock, original: Callable[[Json], Json] = lambda pod: pod) -> None:
+        """`original` finds the static Pod behind a mirror."""
+        self._original = original
         self._runtime = runtime
         self._clock = clock
         self._last: Reading | None = None
@@ -54,10 +56,10 @@ class ResourceMetrics:
         before, now = await self._readings()
         found = []
         for pod in wanted:
-            usages = {}
+            usages, its = {}, pods.uid(self._original(pod))
             for key, (uid, name) in self._names.items():
                 used = rate(before, now, key)
-                if uid == pods.uid(pod) and used is not None:
+                if uid == its and used is not None:
                     usages[name] = _usage(used, now.memory.get(key, 0))
             if usages:
                 told = [{"name": name, "usage": usages[name]} for name in sorted(usages)]

@@ -26,7 +26,7 @@ from polong.kubelet.identity import label
 from polong.kubelet.observation import Observation
 from polong.kubelet.plan import plan
 from polong.kubelet.pleg import Pleg
-from polong.kubelet.ports import Api
+from polong.kubelet.ports import PodWrites
 from polong.kubelet.recall import Recall
 from polong.kubelet.reports import Reports
 from polong.objects import pod as pods
@@ -43,7 +43,7 @@ VANISHED_GRACE = 2
 class Parts:
     """What all workers of a node share."""
 
-    api: Api
+    api: PodWrites
     pleg: Pleg
     actions: Actions
     reports: Reports
@@ -80,7 +80,7 @@ class Worker:
         self._tasks = Tasks(f"Pod {pods.name(pod)}")
         if vanished:
             self.vanish()
-        elif not self._ending and not self._status.get("startTime"):
+        elif not self._ending and not self._status.get("startTime") and not pods.is_static(pod):
             parts.recorder.scheduled(pod)
 
     # --- mailbox ---------------------------------------------------------------------------------------------------------------

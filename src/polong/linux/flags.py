@@ -57,6 +57,7 @@ class IN(IntFlag):
     """inotify(7)."""
 
     CLOSE_WRITE = 0x8
+    MOVED_FROM = 0x40
     MOVED_TO = 0x80
     CREATE = 0x100
     DELETE = 0x200

@@ -10,6 +10,9 @@ from polong.objects import quantity
 Json = dict[str, Any]
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+MIRROR = "kubernetes.io/config.mirror"
+"""Annotation of the object that stands in the API for a static Pod; its value is the static Pod's UID."""
+SOURCE = "kubernetes.io/config.source"
 CONTAINER_FIELDS = ("initContainers", "containers", "ephemeralContainers")
 DEFAULT_GRACE_SECONDS = 30
 
@@ -34,6 +37,16 @@ def namespace(pod: Json) -> str:
 
 def uid(pod: Json) -> str:
     return str(pod.get("metadata", {}).get("uid", ""))
+
+
+def mirror_of(pod: Json) -> str:
+    """The UID of the static Pod that this object says it mirrors; empty where it is a Pod of its own."""
+    return str((pod.get("metadata", {}).get("annotations") or {}).get(MIRROR) or "")
+
+
+def is_static(pod: Json) -> bool:
+    """It comes from a file of the node (the Pod itself, or its mirror)."""
+    return bool((pod.get("metadata", {}).get("annotations") or {}).get(SOURCE))
 
 
 def containers(pod: Json) -> list[Json]:

@@ -64,3 +64,14 @@ def _named(source: Json, config_map: str, secret: str) -> set[Reference]:
     if name := (source.get(secret) or {}).get("name"):
         found.add(Reference(SECRET, name))
     return found
+
+
+def kinds(pod: Json) -> list[str]:
+    """The plurals of what the Pod refers to in the API: what a static Pod may not do."""
+    spec, found = pods.spec(pod), of_pod(pod)
+    plurals = {ACCOUNT: "serviceaccounts", SECRET: "secrets", CONFIG_MAP: "configmaps", CLAIM: "persistentvolumeclaims"}
+    met = {each.kind for each in found}
+    sources = [source for volume in spec.get("volumes") or () for source in (volume.get("projected") or {}).get("sources") or ()]
+    if spec.get("serviceAccountName") or any("serviceAccountToken" in each for each in sources):
+        met.add(ACCOUNT)
+    return [plural for kind, plural in plurals.items() if kind in met]

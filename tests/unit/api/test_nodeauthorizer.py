@@ -61,7 +61,6 @@ async def test_what_a_kubelet_needs(method: str, path: str, query: list[tuple[st
         ("GET", "/api/v1/pods", None),
         ("GET", "/api/v1/pods", [("fieldSelector", "spec.nodeName=other")]),
         ("GET", "/api/v1/pods", [("watch", "true")]),
-        ("POST", POD, None),
         ("PATCH", f"{POD}/p", None),
         ("DELETE", POD, None),
         ("POST", f"{POD}/p/exec", None),

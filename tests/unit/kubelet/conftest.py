@@ -50,8 +50,9 @@ class Bench:
         await self.kubelet.start()
 
 
-def make(bench: Bench) -> Kubelet:
-    return Kubelet(bench.config, bench.api, bench.runtime, bench.images, clock=bench.clock, cgroups=cast("PodCgroups", bench.cgroups))
+def make(bench: Bench, complete: Callable[[Any], Json] = dict) -> Kubelet:
+    cgroups = cast("PodCgroups", bench.cgroups)
+    return Kubelet(bench.config, bench.api, bench.runtime, bench.images, clock=bench.clock, cgroups=cgroups, complete=complete)
 
 
 @pytest.fixture

@@ -375,6 +375,7 @@ class FakeApi:
         self.history: list[Json] = []
         self.deleted: list[str] = []
         self.served: list[Json] = []
+        self.refusing: Exception | None = None
         self.kept: dict[tuple[str, Reference], Json] = {}
         self.tokens: list[Json] = []
         self.token_life = 3_600
@@ -484,6 +485,15 @@ class FakeApi:
                 yield await queue.get()
         finally:
             self._watchers.discard(queue)
+
+    async def create_pod(self, pod: Json) -> Json:
+        await asyncio.sleep(0)
+        if self.refusing is not None:
+            raise self.refusing
+        made = copy.deepcopy(pod)
+        made["metadata"]["uid"] = f"{len(self.history) + len(self.deleted):08x}-0000-4000-8000-00000000000{len(self.objects)}"
+        made["status"] = {"phase": "Pending"}
+        return self.create(made)
 
     async def patch_pod_status(self, namespace: str, name: str, patch: Json) -> Json:
         await asyncio.sleep(0)

@@ -9,6 +9,7 @@ from polong.api.admission.defaulttolerationseconds import DefaultTolerationSecon
 from polong.api.admission.escalation import Escalation
 from polong.api.admission.limitranger import LimitRanger
 from polong.api.admission.namespacelifecycle import NamespaceLifecycle
+from polong.api.admission.noderestriction import NodeRestriction
 from polong.api.admission.podsecurity import PodSecurity
 from polong.api.admission.priority import Priority
 from polong.api.admission.reload import Reload
@@ -32,6 +33,7 @@ def chain(
             NamespaceLifecycle(),
             LimitRanger(),
             ServiceAccount(),
+            NodeRestriction(),
             Priority(),
             DefaultTolerationSeconds(),
             RuntimeClass(),

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from polong.api.admission.chain import Attempt, Plugin
-from polong.api.resources.pod_ephemeral import MIRROR
 from polong.api.resources.serviceaccounts import DEFAULT, ServiceAccounts
 from polong.kit import ids
+from polong.objects import pod as pods
+from polong.objects import podreferences
 from polong.objects.gvk import PODS
 
 Json = dict[str, Any]
@@ -23,7 +24,7 @@ _ACCOUNTS = ServiceAccounts()
 
 class ServiceAccount(Plugin):
     async def mutate(self, attempt: Attempt) -> None:
-        if not attempt.creates(PODS):
+        if not attempt.creates(PODS) or pods.mirror_of(attempt.obj):
             return
         spec = attempt.obj["spec"]
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or DEFAULT
@@ -34,10 +35,18 @@ class ServiceAccount(Plugin):
             where = f"{attempt.namespace}/{name}"
             raise attempt.forbidden(f'error looking up service account {where}: serviceaccount "{name}" not found')
         account = found[0]
-        if _automounts(spec, account) and MIRROR not in (attempt.obj["metadata"].get("annotations") or {}):
+        if _automounts(spec, account):
             _mount(spec)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(each) for each in account["imagePullSecrets"]]
+
+    async def validate(self, attempt: Attempt) -> None:
+        """What stands for a static Pod gives nobody a token or a secret."""
+        if attempt.creates(PODS) and pods.mirror_of(attempt.obj):
+            found = podreferences.kinds(attempt.obj)
+            for plural, text in (("serviceaccounts", "service accounts"), ("secrets", "secrets")):
+                if plural in found:
+                    raise attempt.forbidden(f"a mirror pod may not reference {text}")
 
 
 def _automounts(spec: Json, account: Json) -> bool:

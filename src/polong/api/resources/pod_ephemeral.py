@@ -11,10 +11,10 @@ from typing import Any
 
 from polong.api.resources import fields
 from polong.kit.errors import Cause
+from polong.objects import pod as pods
 
 Json = dict[str, Any]
 
-MIRROR = "kubernetes.io/config.mirror"
 
 _PATH = "spec.ephemeralContainers"
 KEPT_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
@@ -59,7 +59,7 @@ def validate(spec: Json) -> Iterator[Cause]:
 
 def validate_update(new: Json, old: Json) -> Iterator[Cause]:
     """Ephemeral containers are added, never changed and never removed; static Pods take none."""
-    if MIRROR in (old["metadata"].get("annotations") or {}):
+    if pods.mirror_of(old):
         yield fields.forbidden("", "static pods do not support ephemeral containers")
         return
     found = {container.get("name"): container for container in new["spec"].get("ephemeralContainers") or ()}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from polong.api.resources import fields, pod_updates
-from polong.api.resources.pod_ephemeral import KEPT_METADATA, MIRROR
+from polong.api.resources.pod_ephemeral import KEPT_METADATA
 from polong.kit.errors import Cause
 from polong.objects import pod as pods
 
@@ -41,7 +41,7 @@ def keep_the_rest(new: Json, old: Json) -> None:
 
 def validate_update(new: Json, old: Json) -> Iterator[Cause]:
     """`old` is the Pod as stored, `new` the same with other resources, defaulted."""
-    if MIRROR in (old["metadata"].get("annotations") or {}):
+    if pods.mirror_of(old):
         yield fields.forbidden("", "static pods cannot be resized")
         return
     before = old.get("status", {}).get("qosClass") or pods.qos_class(old)

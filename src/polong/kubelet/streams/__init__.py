@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,17 @@ Json = dict[str, Any]
 
 
 class NodeStreams:
-    def __init__(self, runtime: RuntimeService, pleg: Pleg, log_dir: Path, clock: Clock, processes: PodProcesses) -> None:
+    def __init__(
+        self,
+        runtime: RuntimeService,
+        pleg: Pleg,
+        log_dir: Path,
+        clock: Clock,
+        processes: PodProcesses,
+        original: Callable[[Json], Json] = lambda pod: pod,
+    ) -> None:
+        """`original` finds the static Pod behind a mirror."""
+        self._original = original
         self._runtime = runtime
         self._pleg = pleg
         self._log_dir = log_dir
@@ -63,14 +73,14 @@ class NodeStreams:
 
     async def port_forward(self, pod: Json, port: int, stdio: Stdio) -> None:
         """One connection to the Pod's loopback address. NotFound where the Pod has no live sandbox."""
-        seen = await self._pleg.observe(pods.uid(pod))
+        seen = await self._pleg.observe(pods.uid(self._original(pod)))
         sandbox = seen.sandbox()
         if sandbox is None or not sandbox.ready:
             raise NotFound(f"pod {pods.name(pod)} in namespace {pods.namespace(pod)} is not running")
         await self._runtime.port_forward(sandbox.id, port, stdio)
 
     async def _running(self, pod: Json, container: str) -> Container:
-        seen = await self._pleg.observe(pods.uid(pod))
+        seen = await self._pleg.observe(pods.uid(self._original(pod)))
         latest = seen.latest(container)
         if latest is None or latest.state != "running":
             raise NotFound(f'container not found ("{container}")')
@@ -80,6 +90,7 @@ class NodeStreams:
 
     async def logs(self, pod: Json, container: str, options: PodLogOptions) -> AsyncIterator[bytes]:
         """Text in pieces. BadRequest (before the first piece) while there is nothing that could have written any."""
+        pod = self._original(pod)
         seen = await self._pleg.observe(pods.uid(pod))
         chosen = _instance(pod, container, options, seen)
         relative = f"{containers.log_directory(pod)}/{containers.log_path(container, chosen.attempt)}"
@@ -97,13 +108,13 @@ class NodeStreams:
     # --- processes ---------------------------------------------------------------------------------------------------------------
 
     async def processes(self, pod: Json, *, full: bool = False) -> Json:
-        return await self._processes.listing(pod, full=full)
+        return await self._processes.listing(self._original(pod), full=full)
 
     async def signal(self, pod: Json, options: SignalOptions, user: str = "") -> Json:
-        return await self._processes.signal(pod, options, user)
+        return await self._processes.signal(self._original(pod), options, user)
 
     async def restart(self, pod: Json, container: str, user: str = "") -> Json:
-        return await self._processes.restart(pod, container, user)
+        return await self._processes.restart(self._original(pod), container, user)
 
     async def owner(self, pid: int, cgroup: str = "") -> Json:
         return await self._processes.owner(pid, cgroup)
