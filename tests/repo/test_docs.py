@@ -88,3 +88,15 @@ def test_decisions_have_their_four_parts() -> None:
 def test_the_index_names_every_decision() -> None:
     index = (ROOT / "docs" / "decisions" / "README.md").read_text()
     assert [path.name for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md") if f"({path.name})" not in index] == []
+
+
+def test_the_tests_that_security_names_exist() -> None:
+    """Cells hold `FILE` and then beginnings of names, up to the next file."""
+    text = (ROOT / "docs" / "security.md").read_text()
+    missing = []
+    for file, names in re.findall(r"`([a-z0-9/_]+\.py)` ([a-z0-9_, ]*)", text):
+        found = (ROOT / "tests" / file).read_text() if (ROOT / "tests" / file).exists() else ""
+        # A name ends where a sentence begins.
+        wanted = [name for name in names.split(", ") if "_" in name.split(" ")[0] or name.strip() in {"rights", "cgroups"}]
+        missing += [f"{file}: {name}" for name in wanted if f"def test_{name.split(' ')[0].strip()}" not in found]
+    assert missing == []

@@ -197,3 +197,24 @@ async def test_broken_http_is_a_400(api: Api, request_: bytes) -> None:
 async def test_expect_continue(api: Api) -> None:
     head = f"POST {PODS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n".encode()
     assert (await raw(api, head)).startswith(b"HTTP/1.1 100 Continue")
+
+
+async def test_watches_that_nobody_reads_hold_no_writer_up(api: Api) -> None:
+    """Cheap calls in great number: idle watches, and one whose client never reads while much happens."""
+    connector = aiohttp.TCPConnector(ssl=tls(api.authority, "admin"), limit=0)
+    async with aiohttp.ClientSession(api.url, connector=connector, timeout=aiohttp.ClientTimeout(60)) as session, client(api) as other:
+        idle = [await session.get(PODS, params={"watch": "1"}) for _ in range(120)]
+        slow = await session.get(PODS, params={"watch": "1"})
+        took = []
+        for number in range(20):
+            pod = {**POD, "metadata": {"name": f"p{number}", "annotations": {"much": "x" * 100_000}}}
+            began = time.monotonic()
+            assert (await other.post(PODS, json=pod)).status == 201
+            took.append(time.monotonic() - began)
+        assert sorted(took)[len(took) // 2] < 1
+        assert (await other.get(PODS, params={"limit": "1"})).status == 200
+        for answer in (*idle, slow):
+            answer.close()
+    async with asyncio.timeout(10):
+        while api.server._streams:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.01)
