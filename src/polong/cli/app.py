@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from polong.cli import registry
 from polong.cli.flags import Helped, group_options
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class _Group(Helped, click.Group):
@@ -29,6 +32,15 @@ class _Group(Helped, click.Group):
 
             raise click.UsageError(unknown.words(args[0]))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click's, without importing every command for its line of help."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        lines = {name: text for section in registry.SECTIONS.values() for name, text in section.items()}
+        return [CompletionItem(name, help=text) for name, text in lines.items() if name.startswith(incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, registry.names()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from polong.cli.flags import command
+from polong.cli.flags import COMPLETE, command
 
 _EXAMPLES = """
 source <(polong completion bash)
@@ -19,4 +19,4 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
-    click.echo(kind(click.get_current_context().find_root().command, {}, "polong", "_POLONG_COMPLETE").source())
+    click.echo(kind(click.get_current_context().find_root().command, {}, "polong", COMPLETE).source())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -81,8 +82,19 @@ def _flag_token(option: click.Option, name: str, value: str) -> str:
     raise click.UsageError(f'invalid argument "{value}" for "{name}" flag: must be true or false')
 
 
+COMPLETE = "_POLONG_COMPLETE"
+"""The variable in which a shell that completes a command line says what it wants."""
+
+
 class Helped(click.Command):
-    """Its --help is an `Option` too."""
+    """Its --help is an `Option` too; its parameters know what Tab offers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's own
+        super().__init__(*args, **kwargs)
+        if COMPLETE in os.environ:
+            from polong.cli import complete
+
+            complete.attach(self)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         names = self.get_help_option_names(ctx)

@@ -6,7 +6,7 @@ work against any Kubernetes server.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,6 +55,11 @@ async def lookup(discovery: Discovery, word: str) -> Resource:
     raise Failure(f'the server doesn\'t have a resource type "{word}"')
 
 
+async def known(discovery: Discovery) -> list[Resource]:
+    """All that the server serves and can list."""
+    return await _chosen(discovery, lambda item: "list" in (item.get("verbs") or ()))
+
+
 async def for_object(discovery: Discovery, obj: Json) -> Resource:
     """The resource of a manifest's apiVersion and kind. Failure in kubectl's words."""
     for resource in _KNOWN:
@@ -76,11 +81,24 @@ async def for_object(discovery: Discovery, obj: Json) -> Resource:
 
 
 async def _discover(discovery: Discovery) -> list[tuple[Resource, frozenset[str]]]:
-    found = _entries("", "v1", await discovery.get("/api/v1"))
+    return [entry for group, version, listing in await _listings(discovery) for entry in _entries(group, version, listing)]
+
+
+async def _listings(discovery: Discovery) -> list[tuple[str, str, Json]]:
+    """(group, its preferred version, its APIResourceList) of every group."""
+    found = [("", "v1", await discovery.get("/api/v1"))]
     for group in (await discovery.get("/apis")).get("groups") or []:
-        preferred = (group.get("preferredVersion") or (group.get("versions") or [{}])[0]).get("version", "")
-        found += _entries(group.get("name", ""), preferred, await discovery.get(f"/apis/{group.get('name')}/{preferred}"))
+        version = (group.get("preferredVersion") or (group.get("versions") or [{}])[0]).get("version", "")
+        found.append((group.get("name", ""), version, await discovery.get(f"/apis/{group.get('name')}/{version}")))
     return found
+
+
+async def _chosen(discovery: Discovery, wanted: Callable[[Json], bool]) -> list[Resource]:
+    return [
+        resource
+        for group, version, listing in await _listings(discovery)
+        for resource, _ in _entries(group, version, {"resources": [one for one in listing.get("resources") or [] if wanted(one)]})
+    ]
 
 
 def _entries(group: str, version: str, listing: Json) -> list[tuple[Resource, frozenset[str]]]:
@@ -113,16 +131,7 @@ async def _meant(discovery: Discovery, word: str) -> list[Resource]:
     """The resource of a word, or all of a category: `all` is what users make and look after."""
     if word.lower() != "all":
         return [await lookup(discovery, word)]
-    listing = await discovery.get("/api/v1")
-    listings = [("", "v1", listing)]
-    for group in (await discovery.get("/apis")).get("groups") or []:
-        version = (group.get("preferredVersion") or (group.get("versions") or [{}])[0]).get("version", "")
-        listings.append((group.get("name", ""), version, await discovery.get(f"/apis/{group.get('name')}/{version}")))
-    return [
-        resource
-        for group, version, listing in listings
-        for resource, _ in _entries(group, version, {"resources": [one for one in listing.get("resources") or [] if _in_all(one)]})
-    ]
+    return await _chosen(discovery, _in_all)
 
 
 def _in_all(item: Json) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from polong.cli import output, pods, processes
 from polong.cli.api import Api
@@ -13,7 +12,6 @@ from polong.cli.errors import Failure
 from polong.cli.escape import cell
 from polong.cli.flags import api_options, command, flag, option
 from polong.cli.target import Target
-from polong.kit import signals
 
 Json = dict[str, Any]
 
@@ -24,13 +22,9 @@ polong signal nginx --pid 13 USR1
 """
 
 
-def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in signals.names() if name.startswith(incomplete.upper())]
-
-
 @command("signal", help="Send a signal to a container's main process, or to others of a Pod; say who received it.", examples=_EXAMPLES)
 @click.argument("pod")
-@click.argument("name", metavar="SIGNAL", shell_complete=_names)
+@click.argument("name", metavar="SIGNAL")
 @option("-c", "--container", default="", metavar="NAME", help="The container; its main process, unless others are chosen.")
 @option("--pid", type=click.IntRange(1), metavar="N", help="The process with this PID inside the Pod.")
 @option("--match", default="", metavar="PATTERN", help="Processes whose command line holds this; * and ? stand for anything.")

@@ -60,7 +60,7 @@ class DirectTransport:
         self._host = url.netloc.rpartition("@")[2]
         self._prefix = url.path.rstrip("/")
         self._headers = dict(headers or {})
-        self._times = (connect_timeout, timeout)
+        self._times = (min(connect_timeout, timeout), timeout)
         self._kept: _Wire | None = None
 
     async def call(self, call: Call) -> Answer:

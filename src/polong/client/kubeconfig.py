@@ -132,6 +132,11 @@ def load(files: Sequence[Path], *, context: str = "", must_exist: bool = False) 
     return Access(server, name, namespace, ca, insecure, cluster.text("tls-server-name"), credentials)
 
 
+def contexts(files: Sequence[Path]) -> list[str]:
+    """Names of all contexts, in the order of the files. BadRequest."""
+    return list(_merge([document for path in files if (document := _read(path, False)) is not None]).contexts)
+
+
 class _Entry(NamedTuple):
     """One named entry and the directory that its relative paths start from."""
 
