@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from polong.cli import registry
-from polong.cli.flags import Helped, group_options
+from polong.cli.flags import COMPLETE, Helped, group_options
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -57,6 +57,12 @@ class _Group(Helped, click.Group):
 @group_options
 def cli(**_flags: object) -> None:
     pass
+
+
+if COMPLETE in os.environ:
+    from polong.cli import complete
+
+    complete.attach(cli)
 
 
 def main() -> NoReturn:

@@ -31,11 +31,13 @@ _SHOWN = 60
 
 
 def attach(command: click.Command) -> None:
-    """Give the parameters of a command what they offer, by their names."""
+    """Give the parameters of a command, and of those below it, what they offer, by their names."""
     for param in command.params:
         offer = _of(command.name or "", param)
         if offer is not None:
             param.shell_complete = _guarded(offer)  # type: ignore[method-assign, assignment]
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        attach(each)
 
 
 def _of(command: str, param: click.Parameter) -> Offer | None:

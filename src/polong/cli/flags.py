@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -87,14 +86,7 @@ COMPLETE = "_POLONG_COMPLETE"
 
 
 class Helped(click.Command):
-    """Its --help is an `Option` too; its parameters know what Tab offers."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - click's own
-        super().__init__(*args, **kwargs)
-        if COMPLETE in os.environ:
-            from polong.cli import complete
-
-            complete.attach(self)
+    """Its --help is an `Option` too."""
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         names = self.get_help_option_names(ctx)

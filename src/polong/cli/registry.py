@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import click
+
+from polong.cli.flags import COMPLETE
 
 # name → one line of help, by section. The line is repeated here so that `polong --help` imports no subcommand.
 SECTIONS: dict[str, dict[str, str]] = {
@@ -60,7 +64,12 @@ def names() -> list[str]:
 
 def load(name: str) -> click.Command | None:
     """The subcommand, imported now; None where there is none of that name."""
-    return _node(name) or _state(name) or _reading(name) or _processes(name) or _work(name) or _reach(name)
+    found = _node(name) or _state(name) or _reading(name) or _processes(name) or _work(name) or _reach(name)
+    if found is not None and COMPLETE in os.environ:
+        from polong.cli import complete
+
+        complete.attach(found)
+    return found
 
 
 def _node(name: str) -> click.Command | None:
