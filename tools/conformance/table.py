@@ -21,8 +21,8 @@ What Kubernetes asks of one node, behaviour by behaviour, and the test against r
 on {date}; do not edit. `make test` runs those that need no long wait.
 
 Labels: **C** in Kubernetes' conformance list, **N** node conformance, **e** an end-to-end test of Kubernetes without either label,
-**P** sharing of the process namespace (KEP-495 and the sources), **K** kubectl. The runtime below the CRI seam is judged by critest:
-see [cri.md](cri.md).
+**P** sharing of the process namespace (KEP-495 and the sources), **K** kubectl, **D** an example Pod of Kubernetes' documentation, named
+after its file, with its fields and with images of ours. The runtime below the CRI seam is judged by critest: see [cri.md](cri.md).
 
 {summary}
 """

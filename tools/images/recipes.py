@@ -112,8 +112,11 @@ def _busybox_tree(packages: Packages) -> Tree:
 
 
 def _busybox(cache: Path) -> tuple[list[bytes], Json, dict[str, str]]:
-    packages = Packages(cache, ["busybox", "libc6"])
-    return [_busybox_tree(packages).layer()], {"Env": [_PATH], "Cmd": ["sh"], "Labels": _BUILT}, packages.versions
+    packages = Packages(cache, ["busybox", "libc6", "coreutils"])
+    tree = _busybox_tree(packages)
+    # An applet of busybox elsewhere, which Debian's lacks.
+    tree.file("bin/printenv", packages.read("usr/bin/printenv"), 0o755)
+    return [tree.layer()], {"Env": [_PATH], "Cmd": ["sh"], "Labels": _BUILT}, packages.versions
 
 
 def _nginx(cache: Path) -> tuple[list[bytes], Json, dict[str, str]]:

@@ -23,6 +23,12 @@ RESIZE_PENDING = "PodResizePending"
 INFEASIBLE = "Infeasible"
 
 
+def is_extended(name: str) -> bool:
+    """A resource that somebody else counts, such as example.com/dongle: the node says in its status how many it has."""
+    domain, slash, _ = name.partition("/")
+    return bool(slash) and domain != "kubernetes.io" and not domain.endswith(".kubernetes.io") and not name.startswith("requests.")
+
+
 def total(pod: Json, part: str) -> Amounts:
     """`part` is requests or limits. A limit that one container lacks counts as nothing, as in Kubernetes' own sums."""
     return _total(pod, part, lambda container: of(container, part))

@@ -3,12 +3,12 @@ validateInitContainers, ValidateVolumeMounts, ValidateContainerResourceRequireme
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from polong.api.resources import fields, pod_environment, pod_probes, pod_references, pod_security
 from polong.kit.errors import Cause
-from polong.objects import names, quantity
+from polong.objects import names, podresources, quantity
 
 Json = dict[str, Any]
 
@@ -199,6 +199,20 @@ def _ports(ports: list[Json], path: str, taken: set[str], *, host_network: bool)
             taken.add(claim)
 
 
+def _extended(name: str, part: str, amounts: Mapping[tuple[str, str], Any], path: str) -> Iterator[Cause]:
+    """Whole ones, and as many as the limit says: nothing is overcommitted."""
+    amount, limit = amounts[part, name], amounts.get(("limits", name))
+    where = fields.key(f"{path}.{part}", name)
+    for error in names.qualified_name_errors(name):
+        yield fields.invalid(where, name, error)
+    if amount.denominator != 1:
+        yield fields.invalid(where, str(amount), "must be an integer")
+    if limit is None:
+        yield fields.required(f"{path}.limits", f"Limit must be set for non overcommitable resources: {name}")
+    elif part == "requests" and amount != limit:
+        yield fields.invalid(f"{path}.requests", str(amount), f"must be equal to {name} limit of {limit}")
+
+
 def _resources(resources: Json, path: str) -> Iterator[Cause]:
     amounts: dict[tuple[str, str], Any] = {}
     for part in ("limits", "requests"):
@@ -214,6 +228,9 @@ def _resources(resources: Json, path: str) -> Iterator[Cause]:
             amounts[part, name] = amount
     for (part, name), amount in amounts.items():
         limit = amounts.get(("limits", name))
+        if podresources.is_extended(name):
+            yield from _extended(name, part, amounts, path)
+            continue
         if part == "requests" and limit is not None and amount > limit:
             text = f"must be less than or equal to {name} limit of {resources['limits'][name]}"
             yield fields.invalid(f"{path}.requests", resources["requests"][name], text)

@@ -10,6 +10,7 @@ from typing import Any
 
 from polong.api.resources import fields
 from polong.kit.errors import Cause
+from polong.objects import podresources
 from polong.objects.pod import CONTAINER_FIELDS
 
 Json = dict[str, Any]
@@ -137,5 +138,5 @@ def _container(container: Json, path: str) -> Iterator[Cause]:
                 yield _cause(f"{path}.env[{index}].valueFrom.{source}")
     for part in ("limits", "requests"):
         for name in (container.get("resources") or {}).get(part) or ():
-            if name not in RESOURCES[part]:
+            if name not in RESOURCES[part] and not podresources.is_extended(name):
                 yield _cause(fields.key(f"{path}.resources.{part}", name), f"the resource {name}")
