@@ -29,25 +29,32 @@ _EXAMPLES = """
 polong down
 polong down --grace-period 2
 polong down --keep-pods
+polong down --shutdown
 """
 
 
 @command("down", help="Stop all Pods, then the node; nothing is left behind.", examples=_EXAMPLES)
 @flag("--keep-pods", help="Stop only the node: Pods keep running, the next `up` takes them over.")
+@flag("--shutdown", help="As when the machine goes down: Pods end by priority and are kept as Failed, reason Terminated.")
 @click.option("--grace-period", type=int, default=-1, metavar="SECONDS", help="Time that Pods get to stop in; -1 is each Pod's own.")
 @click.option(
     "--timeout", type=Duration(), default=0.0, metavar="TIME", help="Give up after this time (default: the longest grace period and 30 s)."
 )
 @root_option
-def down(root: str | None, keep_pods: bool, grace_period: int, timeout: float) -> None:
+def down(root: str | None, keep_pods: bool, shutdown: bool, grace_period: int, timeout: float) -> None:
     require_root()
+    if shutdown and (keep_pods or grace_period >= 0):
+        raise Failure("--shutdown goes with neither --keep-pods nor --grace-period: the KubeletConfiguration says how long Pods may take")
     node = NodeDir(root)
     pid = node.pid()
     if pid is None:
-        if keep_pods or not node.run_dir.exists():
+        if keep_pods or shutdown or not node.run_dir.exists():
             click.echo(f"The node of {node.root} does not run.")
             return
         pid = _revive(node)
+    if shutdown:
+        _shut_down(node, pid, timeout)
+        return
     spare = 0
     if not keep_pods:
         target = Target(kubeconfig=str(node.kubeconfig), root=str(node.root))
@@ -58,6 +65,23 @@ def down(root: str | None, keep_pods: bool, grace_period: int, timeout: float) -
     if not keep_pods and node.run_dir.exists():
         raise Failure(f"the node stopped, but {node.run_dir} is not cleared; its log {node.log} says why")
     click.echo("The node is stopped; its Pods keep running." if keep_pods else "The node is stopped; nothing of it is left running.")
+
+
+def _shut_down(node: NodeDir, pid: int, timeout: float) -> None:
+    """Pods of one priority end side by side, one priority after the other."""
+    target = Target(kubeconfig=str(node.kubeconfig), root=str(node.root))
+
+    async def most(api: Api) -> float:
+        longest: dict[int, int] = {}
+        for pod in (await api.get(PODS.path())).get("items") or []:
+            priority = (pod.get("spec") or {}).get("priority") or 0
+            longest[priority] = max(longest.get(priority, 0), _grace(pod))
+        return float(sum(longest.values()))
+
+    seconds = timeout or target.run(most) + _STOP
+    if not stop(pid, signal.SIGPWR, seconds):
+        raise Failure(f"the node (pid {pid}) did not stop within {seconds:.0f} s; its log is {node.log}")
+    click.echo("The node is stopped as if the machine went down: its Pods have ended and stay as Failed.")
 
 
 def _revive(node: NodeDir) -> int:

@@ -1,7 +1,8 @@
 """From nothing to ready, and back. Order: lock, certificates, store, images and runtime (recovery), network, API, kubelet.
 
 Signals: SIGTERM and SIGINT stop the engine and leave every Pod running, for the next start to adopt; SIGUSR1 (`polong down`, after it
-has deleted the Pods) also clears what only a running node needs: network, cgroups, run directory.
+has deleted the Pods) also clears what only a running node needs: network, cgroups, run directory; SIGPWR (the machine goes down, `polong
+down --shutdown`) ends the Pods first, by priority, and keeps their objects.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ async def _serve(config: Config, credentials: pki.Credentials, ready: Callable[[
             ready()
             _log.info("ready at %s, state in %s", config.url, config.root)
             await stop.wait()
+            if stop.down:
+                await node.shutdown()
     finally:
         empty = clear_on_failure or (stop.clear and await _empty(node))
         await bounded(node.aclose_front, "API and kubelet")

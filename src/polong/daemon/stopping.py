@@ -16,18 +16,20 @@ _STEP = 8.0
 
 
 class Stop:
-    """From signals: SIGTERM and SIGINT stop, SIGUSR1 asks to `clear` as well. Made inside a running loop."""
+    """From signals: SIGTERM and SIGINT stop, SIGUSR1 asks to `clear` as well, SIGPWR says that the machine goes `down`.
+    Made inside a running loop."""
 
     def __init__(self) -> None:
-        self.clear = False
+        self.clear = self.down = False
         self._event = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGPWR):
             loop.add_signal_handler(signum, self._signal, signum)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
 
     def _signal(self, signum: signal.Signals) -> None:
         self.clear = self.clear or signum == signal.SIGUSR1
+        self.down = self.down or signum == signal.SIGPWR
         self._event.set()
 
     @property

@@ -124,6 +124,11 @@ class Node:
             self._front.push_async_callback(proxier.aclose)
             proxier.start()
 
+    async def shutdown(self) -> None:
+        """End the Pods as if the machine went down."""
+        if self._kubelet is not None:
+            await self._kubelet.shutdown()
+
     async def drained(self) -> bool:
         """Whether no Pod is left (`polong down` has deleted them all); waits a moment for the last one to be cleaned up."""
         return self._kubelet is None or await self._kubelet.drained(_DRAIN)

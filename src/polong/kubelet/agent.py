@@ -14,6 +14,7 @@ from polong.criapi.ports import Programs
 from polong.kit.clock import Clock, SystemClock
 from polong.kit.errors import PolongError
 from polong.kit.tasks import Tasks
+from polong.kubelet import shutdown
 from polong.kubelet.actions import Actions, Node
 from polong.kubelet.allocation import Allocations
 from polong.kubelet.config import KubeletConfig
@@ -60,6 +61,8 @@ Json = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 _AGAIN = 1.0
+_MARGIN = 5.0
+"""Seconds beyond their grace that Pods may take to be gone."""
 
 
 class Kubelet:
@@ -131,6 +134,7 @@ class Kubelet:
         self._workers: dict[str, Worker] = {}
         self._held: set[str] = set()
         self._gone: set[str] = set()
+        self._going_down = False
         self._synced = asyncio.Event()
         self._tasks = Tasks("kubelet")
 
@@ -169,6 +173,25 @@ class Kubelet:
         await self._directory.aclose()
         await self._images.aclose()
         await self._reports.aclose()
+
+    async def shutdown(self) -> None:
+        """The machine goes down: nothing is started any more, Pods end group by group, and their last statuses are written. They stay
+        in the API, Failed."""
+        self._going_down = True
+        await self._node.going(shutdown.NOT_READY)
+        for group in shutdown.groups(self._config.shutdown, self._active()):
+            _log.info("the node goes down: ending %d Pods within %d s", len(group.pods), shutdown.longest(group))
+            for pod in group.pods:
+                self._fail(pods.uid(pod), shutdown.verdict(pod, group))
+            deadline = self._clock.monotonic() + shutdown.longest(group) + _MARGIN
+            workers = [self._workers[uid] for each in group.pods if (uid := pods.uid(each)) in self._workers]
+            while not all(each.over or each.uid not in self._workers for each in workers):
+                if self._clock.monotonic() >= deadline:
+                    _log.error("not all Pods have ended in time: the next group's time has come")
+                    break
+                await self._clock.sleep(0.05)
+            for each in workers:
+                await self._reports.flush(each.uid)
 
     async def drained(self, timeout: float) -> bool:
         """Wait until no Pod is left on this node (they were deleted through the API, or are strangers, or static and end now); False after
@@ -259,6 +282,8 @@ class Kubelet:
 
     def _refusal(self, pod: Json) -> Verdict | None:
         """Why a Pod that comes now is not started."""
+        if self._going_down:
+            return shutdown.REFUSED
         wanted = (pods.spec(pod).get("securityContext") or {}).get("sysctls") or ()
         if name := sysctls.forbidden((each["name"] for each in wanted), self._config.allowed_unsafe_sysctls):
             text = f'forbidden sysctl: "{name}" not allowlisted'

@@ -29,6 +29,7 @@ class KubeletConfig:
     empty), times are seconds. A log of more than `log_size` bytes is put aside; `log_files` of one container are kept.
     Images are collected when more than `image_gc_high` percent of the disk are used, down to `image_gc_low`.
     `static_pods` is a directory (or one file) of manifests of Pods that the node runs by itself, looked at again each `static_period`.
+    `shutdown` tells how long Pods may take to end when the machine goes down: (from this priority on, seconds); each its own where empty.
     """
 
     node_name: str
@@ -57,3 +58,4 @@ class KubeletConfig:
     log_period: float = 10.0
     static_pods: Path | None = None
     static_period: float = 20.0
+    shutdown: tuple[tuple[int, int], ...] = ()

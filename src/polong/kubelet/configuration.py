@@ -98,6 +98,36 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
 }
 
 
+_SHUTDOWN = ("shutdownGracePeriod", "shutdownGracePeriodByPodPriority", "shutdownGracePeriodCriticalPods")
+
+
+def _shutdown(document: Json) -> tuple[tuple[int, int], ...]:
+    """(from this priority on, seconds), lowest first; nothing where nothing was said."""
+    total, by_priority, critical = (document.get(name) for name in _SHUTDOWN)
+    if by_priority:
+        if total or critical:
+            raise Invalid(f"{_SHUTDOWN[1]}: cannot be set together with {_SHUTDOWN[0]} or {_SHUTDOWN[2]}")
+        return _periods(by_priority, _SHUTDOWN[1])
+    whole, last = duration(total or "0s", _SHUTDOWN[0]), duration(critical or "0s", _SHUTDOWN[2])
+    if last > whole:
+        raise Invalid(f"{_SHUTDOWN[2]}: must not be longer than {_SHUTDOWN[0]}")
+    return ((0, int(whole - last)), (pressure.CRITICAL, int(last))) if whole else ()
+
+
+def _periods(value: Any, path: str) -> tuple[tuple[int, int], ...]:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, list):
+        raise Invalid(f"{path}: must be a list of priority and shutdownGracePeriodSeconds")
+    found: dict[int, int] = {}
+    for index, each in enumerate(value):
+        if not isinstance(each, dict) or set(each) != {"priority", "shutdownGracePeriodSeconds"}:
+            raise Invalid(f"{path}[{index}]: must have priority and shutdownGracePeriodSeconds, and nothing else")
+        least = _number(-(2**31), 2**31 - 1)(each["priority"], f"{path}[{index}].priority")
+        if least in found:
+            raise Invalid(f"{path}[{index}].priority: {least} is already there")
+        found[least] = _number(0, 2**31 - 1)(each["shutdownGracePeriodSeconds"], f"{path}[{index}].shutdownGracePeriodSeconds")
+    return tuple(sorted(found.items()))
+
+
 def configured(defaults: KubeletConfig, document: Any) -> KubeletConfig:  # noqa: ANN401 - any YAML value
     """Invalid with the field's path where the document is none, or has what is not known here."""
     if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
@@ -110,12 +140,16 @@ def configured(defaults: KubeletConfig, document: Any) -> KubeletConfig:  # noqa
             changes["dns"] = replace(changes.get("dns", DnsConfig()), servers=_texts(value, name))
         elif name == "clusterDomain":
             changes["dns"] = replace(changes.get("dns", DnsConfig()), searches=(str(value),))
+        elif name in _SHUTDOWN:
+            continue
         elif name not in _FIELDS:
-            known = sorted([*_FIELDS, "clusterDNS", "clusterDomain"])
+            known = sorted([*_FIELDS, *_SHUTDOWN, "clusterDNS", "clusterDomain"])
             raise Invalid(f"{name}: Polong has no such setting: there are {', '.join(known)}")
         else:
             field, read = _FIELDS[name]
             changes[field] = read(value, name)
+    if shutdown_periods := _shutdown(document):
+        changes["shutdown"] = shutdown_periods
     result = replace(defaults, **changes)
     if result.image_gc_low >= result.image_gc_high:
         raise Invalid(

@@ -81,11 +81,13 @@ Stage = tuple[Action, ...]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The whole Pod has failed, whatever its containers did: status.reason and status.message. `grace` in place of the Pod's own."""
+    """The whole Pod has failed, whatever its containers did: status.reason and status.message. `grace` in place of the Pod's own;
+    `disruption`: the node ended it for reasons of its own, which the condition DisruptionTarget tells."""
 
     reason: str
     message: str
     grace: int | None = None
+    disruption: bool = False
 
 
 DEADLINE_EXCEEDED = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")

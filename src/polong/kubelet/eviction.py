@@ -85,7 +85,7 @@ class Eviction:
                 continue
             text = pressure.message(signal, self._levels()[signal], self._config.eviction_hard[signal], chosen)
             self._recorder.pod(chosen.pod, "Evicted", text, warning=True)
-            fail(pods.uid(chosen.pod), Verdict("Evicted", text, 0))
+            fail(pods.uid(chosen.pod), Verdict("Evicted", text, 0, disruption=True))
             return
 
     def _low(self) -> list[str]:

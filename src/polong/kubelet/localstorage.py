@@ -103,7 +103,7 @@ class LocalStorage:
     async def _look(self, pod: Json, fail: Fail) -> None:
         if text := excess(pod, await self._taken(pod)):
             self._recorder.pod(pod, "Evicted", text, warning=True)
-            fail(pods.uid(pod), Verdict("Evicted", text, 0))
+            fail(pods.uid(pod), Verdict("Evicted", text, 0, disruption=True))
 
     async def _taken(self, pod: Json) -> Taken:
         limited = _limits(pod)

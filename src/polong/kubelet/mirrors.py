@@ -65,7 +65,9 @@ class Mirrors:
     def status_of(self, pod: Json) -> Json:
         """What a mirror of that static Pod still says of it, from before this daemon."""
         held = self._mirrors.get(_place(pod))
-        return dict(pods.status(held)) if held is not None and pods.mirror_of(held) == pods.uid(pod) else {}
+        # One that has ended starts anew with the node: what is left of it in the runtime says whether it is to.
+        known = held is not None and pods.mirror_of(held) == pods.uid(pod) and not pods.is_finished(held)
+        return dict(pods.status(held)) if held is not None and known else {}
 
     def original(self, pod: Json) -> Json:
         """For the mirror of a static Pod of this node, the same under the UID that runs; any other Pod as it is. The annotation alone is no

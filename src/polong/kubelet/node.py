@@ -41,6 +41,7 @@ class NodeStatus:
         self._api = api
         self._runtime, self._images = services
         self._pressures = pressures
+        self._stopping = ""
         self._recorder = recorder
         self._clock = clock
         self._conditions: list[Json] = []
@@ -79,7 +80,7 @@ class NodeStatus:
         told by its lease."""
         version = await self._runtime.version(v1.VersionRequest())
         ready, features = await self._ready()
-        self._conditions = self._fresh(ready)
+        self._conditions = self._fresh((False, "KubeletNotReady", self._stopping) if self._stopping else ready)
         status = {
             "capacity": self._capacity(),
             "allocatable": self._allocatable(),
@@ -99,6 +100,15 @@ class NodeStatus:
             return
         await self._api.patch_node(self._config.node_name, {"status": status}, status=True)
         self._written, self._due = told, now + self._config.report
+
+    async def going(self, why: str) -> None:
+        """Not ready any more, for that reason; told at once."""
+        self._stopping = why
+        self._recorder.node("NodeShutdown", "Shutdown manager detected shutdown event")
+        try:
+            await self.beat()
+        except PolongError as error:
+            _log.warning("cannot write the status of node %s: %s", self._config.node_name, error)
 
     async def _ready(self) -> tuple[tuple[bool, str, str], Json]:
         """The Ready condition, and what the runtime says that it can do."""

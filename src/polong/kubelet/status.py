@@ -95,7 +95,10 @@ def _conditions(pod: Json, old: Json, seen: Observation, status: Json, known: Ci
         _condition("PodScheduled", True),
         *(() if status["phase"] in phases.FINAL else _resizing(known.resize)),
     ]
-    result = [each for each in existing if each.get("type") not in OWN_CONDITIONS]
+    if known.verdict is not None and known.verdict.disruption:
+        fresh.append(_condition("DisruptionTarget", True, "TerminationByKubelet", known.verdict.message))
+    mine = {each["type"] for each in fresh} | set(OWN_CONDITIONS)
+    result = [each for each in existing if each.get("type") not in mine]
     moment = stamp(now)
     assert moment is not None
     for each in fresh:

@@ -94,6 +94,11 @@ class Worker:
     def vanished(self) -> bool:
         return self._vanished
 
+    @property
+    def over(self) -> bool:
+        """It has come to its end: nothing of it runs, or will."""
+        return self._over
+
     def update(self, pod: Json) -> None:
         """The newest spec wins; that it is to end stays, and its grace only gets shorter."""
         if self._vanished:
