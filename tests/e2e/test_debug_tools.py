@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e import access_probe
 from tests.e2e.cluster import Client, Node, busybox, eventually, pod
 
 from polong.cli.debug_recipes import Recipe
@@ -15,7 +17,7 @@ from polong.cli.debug_tools import ToolImage
 
 Json = dict[str, Any]
 
-_BUSY = "def busy():\n  return sum(range(10**6))\nwhile True: busy()\n"
+_BUSY = "import time\ndef busy():\n  return sum(range(10**6))\nwhile True:\n  busy()\n  time.sleep(0.001)\n"
 
 
 def _image(node: Node, program: str, *trees: str) -> str:
@@ -85,6 +87,95 @@ def test_strace_writes_the_system_calls(polong: Client, tmp_path: Path, shared: 
         assert "execve(" in goal.read_text()
     finally:
         polong.delete(name)
+
+
+USER = {"runAsUser": 1000, "runAsGroup": 1000, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+STRICT = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+PLACES: dict[str, tuple[str, Json, Json]] = {
+    "isolated": ("core", {}, {}),
+    "read-only": ("py-spy", {"shareProcessNamespace": True}, {**USER, "readOnlyRootFilesystem": True}),
+    "userns": ("gdb", {"hostUsers": False}, USER),
+    "userns-shared": ("py-spy", {"hostUsers": False, "shareProcessNamespace": True}, USER),
+    "host-pid": ("strace", {"hostPID": True}, USER),
+    "non-root": ("core", {"securityContext": {"runAsNonRoot": True, "runAsUser": 1000}}, {}),
+}
+
+
+@pytest.fixture(scope="module")
+def image(node: Node) -> str:
+    program = Path("/usr/bin/python3").resolve()
+    return _image(node, program.name, f"/usr/lib/{program.name}")
+
+
+def running(name: str, image: str, spec: Json, context: Json, *command: str) -> Json:
+    words = list(command) or [Path("/usr/bin/python3").resolve().name, "-c", _BUSY]
+    app = {"name": "app", "image": image, "imagePullPolicy": "Never", "command": words, "securityContext": context}
+    return pod(name, app, **spec)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_tool_works_wherever_its_target_is(polong: Client, image: str, tmp_path: Path, place: str) -> None:
+    tool, spec, context = PLACES[place]
+    polong.apply(running(f"at-{place}", image, spec, context))
+    try:
+        polong.ready(f"at-{place}")
+        goal = tmp_path / "result"
+        done = polong.try_("debug", f"at-{place}", "--with", tool, "--seconds", "1", "-o", str(goal), timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert FOUND[tool](goal.read_bytes())
+        (app,) = polong.json("get", "pod", f"at-{place}")["status"]["containerStatuses"]
+        assert (app["ready"], app["restartCount"]) == (True, 0)
+    finally:
+        polong.delete(f"at-{place}")
+
+
+FOUND: dict[str, Callable[[bytes], bool]] = {
+    "py-spy": lambda data: b"busy" in data,
+    "gdb": lambda data: b"#0 " in data,
+    "strace": lambda data: b"(" in data,
+    "core": lambda data: data[:4] == b"\x7fELF",
+}
+
+
+@pytest.fixture
+def strict(polong: Client) -> Iterator[Client]:
+    """Words before every command: a namespace that lets only restricted Pods in."""
+    label = {"pod-security.kubernetes.io/enforce": "restricted"}
+    polong.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "strict", "labels": label}})
+    yield polong
+    polong("delete", "namespace", "strict", timeout=90)
+
+
+def test_in_a_restricted_namespace_the_targets_own_user_looks(node: Node, strict: Client, image: str, tmp_path: Path) -> None:
+    """Neither root nor a capability is to be had there; of one's own processes the kernel lets one look all the same."""
+    polong = strict
+    program = access_probe.build(tmp_path) / "probe"
+    open_ = running("open", image, {"securityContext": STRICT}, USER)
+    unseen = _image(node, "sleep", str(tmp_path))
+    hidden = running("hidden", unseen, {"securityContext": STRICT}, USER, str(program), "sleep", "hidden")
+    polong("apply", "-n", "strict", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [open_, hidden]}))
+    for name in ("open", "hidden"):
+        polong("wait", "-n", "strict", "--for=condition=Ready", f"pod/{name}", "--timeout=60s", timeout=90)
+    for tool in ("py-spy", "gdb"):
+        goal = tmp_path / tool
+        done = polong.try_("debug", "-n", "strict", "open", "--with", tool, "--seconds", "1", "-o", str(goal), timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "no more through than Pod Security's restricted" in done.stderr
+        assert "runs as user 1000, as container app does" in done.stderr
+        assert FOUND[tool](goal.read_bytes())
+    plain = polong.try_("debug", "-n", "strict", "open", "--", "sh", "-c", "id -u; ls /proc/1/root/usr/bin", timeout=90)
+    assert plain.stdout.startswith("1000\n")
+    assert "python3" in plain.stdout
+
+    refused = polong.try_("debug", "-n", "strict", "open", "--cap", "SYS_PTRACE", "--", "id")
+    assert refused.returncode == 1
+    assert "violates PodSecurity" in refused.stderr
+    assert "without --cap and --user the debugger runs as the target's own user" in refused.stderr
+
+    why = polong.try_("debug", "-n", "strict", "hidden", "--with", "gdb", "-o", str(tmp_path / "none"), timeout=90)
+    assert why.returncode == 1
+    assert "the kernel does not let it: the target is not dumpable" in why.stderr
+    assert not (tmp_path / "none").exists()
 
 
 def test_jcmd_tells_the_threads_of_java(node: Node, polong: Client, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _VERDICT: Json = {
     },
 }
 _VERDICTS: Json = {"type": "object", "properties": dict.fromkeys(("see", "signal", "environ", "root", "cwd", "ptrace"), _VERDICT)}
-_PROCESS: Json = {"type": "object", "properties": {"pid": _NUMBER, "hostPID": _NUMBER, "uid": _NUMBER, "command": _TEXTS}}
+_PROCESS: Json = {"type": "object", "properties": {"pid": _NUMBER, "hostPID": _NUMBER, "uid": _NUMBER, "gid": _NUMBER, "command": _TEXTS}}
 
 _FILE: Json = {
     "container": _TEXT,

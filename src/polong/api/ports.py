@@ -65,11 +65,11 @@ class Inspector(Protocol):
     """The kubelet's door for polong.dev pods/access and pods/files. `pod` is the stored object."""
 
     async def access(self, pod: Json, source: str = "", target: str = "") -> Json:
-        """A `PodAccess`: {yamaPtraceScope, notes, items: [{from, to, process: {pid, hostPID, uid, command}, verdicts}]}, each of the
+        """A `PodAccess`: {yamaPtraceScope, notes, items: [{from, to, process: {pid, hostPID, uid, gid, command}, verdicts}]}, each of the
         verdicts see, signal, environ, root, cwd and ptrace being {allowed, rule, reason, indirect, change}: `change` holds lines of YAML,
-        the fewest that would turn the verdict over; `indirect` says how a refused caller could get there after all. Callers are the main
-        processes of containers, or of `source` alone; targets are main processes, or with `target` all processes of that container.
-        NotFound, FailedPrecondition."""
+        the fewest that would turn the verdict over; `indirect` says how a refused caller could get there after all. Ids are as the Pod
+        counts. Callers are the main processes of containers, or of `source` alone; targets are main processes, or with `target` all
+        processes of that container. NotFound, FailedPrecondition."""
         ...
 
     async def verify(self, pod: Json, source: str = "", target: str = "") -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import click
@@ -59,20 +58,12 @@ def access(target: Target, pod: str, source: str | None, goal: str | None, form:
 async def _access(api: Api, name: str, between: tuple[str, str], *, verify: bool) -> Json:
     pod = await pods.find(api, name)
     for each in filter(None, between):
-        _known(pod, each)
+        pods.require(pod, each)
     path = f"{_GROUP}/namespaces/{api.namespace}/pods/{pod['metadata']['name']}/access"
     asked = {key: value for key, value in zip(("from", "to"), between, strict=True) if value}
     if verify:
         return await api.post(path, {"kind": "PodAccess", "apiVersion": "polong.dev/v1alpha1", "verify": True, **asked})
     return await api.get(path, list(asked.items()))
-
-
-def _known(pod: Json, name: str) -> None:
-    names = pods.containers(pod)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise Failure(f"container {name} not found in pod {pod['metadata']['name']}; it has: {', '.join(names)}{hint}")
 
 
 def render(found: Json, *, explain: bool, headers: bool = True) -> str:

@@ -11,7 +11,7 @@ import click
 
 from polong.cli import attach, debug_session, debug_with, pods, processes
 from polong.cli.api import Api
-from polong.cli.debug_container import Wish, container
+from polong.cli.debug_container import Wish
 from polong.cli.debug_recipes import RECIPES
 from polong.cli.durations import Duration
 from polong.cli.errors import Failure
@@ -85,6 +85,7 @@ def debug(target: Target, pod: str, words: tuple[str, ...], goal: str | None, st
         flags["volumes"],
         flags["env"],
         (flags["stdin"], flags["tty"]),
+        demanded=bool(flags["caps"]) or flags["user"] is not None,
     )
     if flags["tool"]:
         work = debug_with.Work(flags["tool"], flags["file"], flags["pid"], flags["seconds"], timeout)
@@ -94,15 +95,12 @@ def debug(target: Target, pod: str, words: tuple[str, ...], goal: str | None, st
 
 async def _debug(api: Api, name: str, goal: str | None, wish: Wish, timeout: float) -> int:
     pod = await pods.find(api, name)
-    name, goal = pod["metadata"]["name"], pods.choose(pod, goal)
+    name, goal = pod["metadata"]["name"], pods.choose(pod, goal, debuggers=False)
     phase = (pod.get("status") or {}).get("phase")
     if phase in {"Succeeded", "Failed"}:
         raise Failure(f"pod {cell(name)} is over ({phase}): there is no process to look at")
-    made, warnings = container(pod, goal, wish)
-    for text in warnings:
-        click.echo(f"Warning: {cell(text)}", err=True)
+    await debug_session.begin(api, pod, goal, wish)
     path = PODS.path(api.namespace, name)
-    await api.patch(f"{path}/ephemeralcontainers", {"spec": {"ephemeralContainers": [made]}})
     try:
         async with asyncio.timeout(timeout):
             state = await debug_session.started(api, path, wish.name)

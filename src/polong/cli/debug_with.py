@@ -11,7 +11,7 @@ import click
 
 from polong.cli import debug_session, files_copy, pods, processes
 from polong.cli.api import Api
-from polong.cli.debug_container import Wish, container
+from polong.cli.debug_container import Wish
 from polong.cli.debug_recipes import RECIPES, RESULT, Recipe, Run
 from polong.cli.debug_tools import IDLE, ToolImage
 from polong.cli.errors import Failure
@@ -57,17 +57,14 @@ async def run(api: Api, which: tuple[str, str | None], wish: Wish, work: Work) -
     """The debugger with the tool, from its image to the file; nothing of it runs on."""
     recipe = RECIPES[work.tool]
     found = await pods.find(api, which[0])
-    name, aim = found["metadata"]["name"], pods.choose(found, which[1])
+    name, aim = found["metadata"]["name"], pods.choose(found, which[1], debuggers=False)
     goal = Path(work.file or recipe.file.format(container=aim))
     if not goal.parent.is_dir():
         raise Failure(f"cannot write {goal}: there is no directory {goal.parent}")
     image = wish.image or await _tool_image(api, recipe)
     caps = ("SYS_PTRACE", *wish.capabilities)
-    made, warnings = container(found, aim, replace(wish, image=image, command=IDLE, capabilities=caps))
-    for text in warnings:
-        click.echo(f"Warning: {cell(text)}", err=True)
+    await debug_session.begin(api, found, aim, replace(wish, image=image, command=IDLE, capabilities=caps))
     path = PODS.path(api.namespace, name)
-    await api.patch(f"{path}/ephemeralcontainers", {"spec": {"ephemeralContainers": [made]}})
     try:
         async with asyncio.timeout(work.timeout):
             await debug_session.started(api, path, wish.name)
@@ -75,7 +72,12 @@ async def run(api: Api, which: tuple[str, str | None], wish: Wish, work: Work) -
         raise Failure(f"{wish.name} has not started within {work.timeout:g} s: see polong describe pod {cell(name)}") from None
     try:
         main = await _target(api, name, wish.name, aim)
-        await _result(api, (name, wish.name), recipe, Run(work.pid or main, work.seconds, wish.command), goal)
+        task = Run(work.pid or main, work.seconds, wish.command)
+        try:
+            await _result(api, (name, wish.name), recipe, task, goal)
+        except Failure as error:
+            reason = await debug_session.why_not(api, name, wish.name, (aim, task.pid))
+            raise Failure(f"{error.message}; the kernel does not let it: {reason}" if reason else error.message) from None
     finally:
         await _stop(api, name, wish.name)
     click.echo(str(goal))

@@ -56,13 +56,25 @@ def spec_of(pod: Json, name: str) -> Json:
     return found[0] if found else {}
 
 
-def choose(pod: Json, wanted: str | None, *, quiet: bool = False) -> str:
-    """The container to work on. Failure where `wanted` is not in the Pod."""
+def require(pod: Json, wanted: str) -> str:
+    """A container of the Pod. Failure, with a near name where there is one."""
     names = containers(pod)
+    if wanted not in names:
+        import difflib
+
+        near = difflib.get_close_matches(wanted, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise Failure(f"container {cell(wanted)} not found in pod {pod['metadata']['name']}; it has: {', '.join(names)}{hint}")
+    return wanted
+
+
+def choose(pod: Json, wanted: str | None, *, quiet: bool = False, debuggers: bool = True) -> str:
+    """The container to work on. Failure where `wanted` is not in the Pod. Without `debuggers` those are no choice, unless named."""
     if wanted:
-        if wanted not in names:
-            raise Failure(f"container {wanted} not found in pod {pod['metadata']['name']}; it has: {', '.join(names)}")
-        return wanted
+        return require(pod, wanted)
+    names = containers(pod)
+    if not debuggers:
+        names = [each for each in names if each not in {item["name"] for item in pod["spec"].get("ephemeralContainers") or []}]
     default = (pod["metadata"].get("annotations") or {}).get(_DEFAULT_CONTAINER)
     if default in names:
         return str(default)

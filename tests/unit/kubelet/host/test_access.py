@@ -74,7 +74,7 @@ def test_every_pair_is_told(proc: Proc) -> None:
     assert list(verdicts) == [("one", "two"), ("two", "one")]
     assert verdicts["one", "two"]["root"]["rule"] == "CAP_SYS_PTRACE"
     assert not verdicts["two", "one"]["signal"]["allowed"]
-    assert found["items"][0]["process"] == {"pid": 8, "hostPID": 108, "uid": 1000, "command": ["sleep", "1"]}
+    assert found["items"][0]["process"] == {"pid": 8, "hostPID": 108, "uid": 1000, "gid": 1000, "command": ["sleep", "1"]}
 
 
 def test_a_container_that_ended_meanwhile_is_left_out(proc: Proc) -> None:
