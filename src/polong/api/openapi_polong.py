@@ -26,6 +26,7 @@ def _said(schema: Json, description: str) -> Json:
 
 _NAMED: Json = {"type": "object", "properties": {"name": _TEXT, "namespace": _TEXT, "uid": _TEXT}}
 
+_KILLED = (("cgroup", "string"), ("killed", "boolean"))
 _PROCESS: Json = {
     "container": _said(_TEXT, "Empty for /pause, which belongs to the Pod itself."),
     "containerID": _TEXT,
@@ -35,9 +36,11 @@ _PROCESS: Json = {
     "parentPID": _said(_NUMBER, "0 where the parent is not of the Pod, or in another PID namespace."),
     "parentHostPID": _NUMBER,
     "pidNamespace": _said(_TEXT, "Inode; processes that have it in common see each other."),
-    "uid": _said(_NUMBER, "Effective user."),
+    "uid": _said(_NUMBER, "Effective user, as the host counts."),
     "gid": _NUMBER,
-    "user": _said(_TEXT, "The name that /etc/passwd of its own container has for uid."),
+    "containerUID": _said(_NUMBER, "Effective user, as its container counts: another number where the Pod has users of its own."),
+    "containerGID": _NUMBER,
+    "user": _said(_TEXT, "The name that /etc/passwd of its own container has for containerUID."),
     "state": _said(_TEXT, "One letter, as in /proc/PID/stat."),
     "startTime": {**_TEXT, "format": "date-time"},
     "startTicks": _said(_NUMBER, "Clock ticks since boot: with hostPID it names a process for ever."),
@@ -149,6 +152,6 @@ def document(version: str) -> Json:
             "parameters": pod,
         },
         f"{_POD}/restart": {"post": _operation("post", "Restart", code="201", body=True), "parameters": pod},
-        f"{_BASE}/hostprocesses/{{name}}": {"get": _operation("get", "HostProcess", query=(("cgroup", "string"),)), "parameters": pod[1:]},
+        f"{_BASE}/hostprocesses/{{name}}": {"get": _operation("get", "HostProcess", query=_KILLED), "parameters": pod[1:]},
     }
     return {"openapi": "3.0.0", "info": {"title": "Polong", "version": version}, "paths": paths, "components": {"schemas": _schemas()}}

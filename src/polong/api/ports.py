@@ -32,7 +32,8 @@ class Node(Protocol):
     async def processes(self, pod: Json, *, full: bool = False) -> Json:
         """A `ProcessList` of polong.dev/v1alpha1 for the Pod: `items` of
 
-        {container, containerID, role, pid, hostPID, parentPID, parentHostPID, pidNamespace, uid, gid, user, state, cpuSeconds, rssBytes,
+        {container, containerID, role, pid, hostPID, parentPID, parentHostPID, pidNamespace, uid, gid, containerUID,
+        containerGID, user, state, cpuSeconds, rssBytes,
         threads, name, command, startTime, startTicks, executed, orphan, zombie}
 
         and with `full` also {cgroup, pids, groups, capabilities, noNewPrivileges, seccomp, dumpable, userNamespace, pssBytes, swapBytes,
@@ -55,9 +56,10 @@ class Node(Protocol):
         restart policy forbids it, or there is nothing to restart."""
         ...
 
-    async def owner(self, pid: int, cgroup: str = "") -> Json:
+    async def owner(self, pid: int, cgroup: str = "", *, killed: bool = False) -> Json:
         """A `HostProcess`: {hostPID, name, command, cgroup, ended, pod?: {name, namespace, uid}, container?, containerID?, role?, pid?,
-        process?}, without `pod` where it belongs to none of this node. `cgroup` names the place of one that has ended. NotFound."""
+        process?}, without `pod` where it belongs to none of this node. `cgroup` names the place of one that has ended, `killed` says that
+        it was, whoever has its number now; its `role` is main, or "" for any other. NotFound."""
         ...
 
 

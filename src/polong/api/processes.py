@@ -53,7 +53,7 @@ async def handle_host(request: Request, name: str, query: Mapping[str, str], nod
         raise status.method_not_allowed()
     if not name.isascii() or not name.isdigit() or not 0 < int(name) < 1 << 31:
         raise BadRequest(f"{name[:40]!r} is not a PID")
-    return Response(200, await node.owner(int(name), query.get("cgroup", "")))
+    return Response(200, await node.owner(int(name), query.get("cgroup", ""), killed=is_true(query.get("killed", ""))))
 
 
 async def _list(node: Node, pod: Json, *, full: bool) -> Json:

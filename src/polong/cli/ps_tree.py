@@ -108,7 +108,7 @@ def _row(item: Json, lead: str, wide: bool) -> list[object]:
         item.get("container") or POD,
         item.get("pid", ""),
         item.get("hostPID", ""),
-        item.get("user") or item.get("uid", ""),
+        user(item),
         item.get("state", ""),
         cpu(item.get("cpuSeconds")),
         size(item.get("rssBytes")),
@@ -130,6 +130,11 @@ def _row(item: Json, lead: str, wide: bool) -> list[object]:
             item.get("pidNamespace") or "",
         ]
     return [*cells, lead + command(item)]
+
+
+def user(item: Json) -> object:
+    """The name that its container has for its user, else the number that it has there."""
+    return item.get("user") or item.get("containerUID", item.get("uid", ""))
 
 
 def _known(value: object) -> object:

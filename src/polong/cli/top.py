@@ -15,7 +15,7 @@ from polong.cli.api import Api
 from polong.cli.errors import Failure
 from polong.cli.flags import api_options, command, flag, option
 from polong.cli.processes import Wanted
-from polong.cli.ps_tree import POD, cpu, size
+from polong.cli.ps_tree import POD, cpu, size, user
 from polong.cli.ps_tree import command as words
 from polong.cli.tabular import Table
 from polong.cli.target import Target
@@ -108,7 +108,7 @@ def _row(item: Json, wide: bool) -> list[object]:
         item.get("container") or POD,
         item.get("pid", ""),
         item.get("hostPID", ""),
-        item.get("user") or item.get("uid", ""),
+        user(item),
         item.get("state", ""),
         f"{item.get('cpuPercent') or 0.0:.1f}",
         size(item.get("rssBytes")),

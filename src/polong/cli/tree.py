@@ -11,7 +11,7 @@ from polong.cli.escape import cell
 from polong.cli.flags import api_options, command
 from polong.cli.processes import Wanted
 from polong.cli.ps_tree import command as words
-from polong.cli.ps_tree import cpu, size, walk
+from polong.cli.ps_tree import cpu, size, user, walk
 from polong.cli.target import Target
 
 Json = dict[str, Any]
@@ -71,5 +71,4 @@ def _process(item: Json, *, wide: bool) -> str:
     text = f"{item.get('pid', '')} {words(item)}"
     if not wide:
         return text
-    user = cell(item.get("user") or item.get("uid", ""))
-    return f"{text}  [host PID {item.get('hostPID', '')}, {user}, {item.get('state', '')}, RSS {size(item.get('rssBytes'))}]"
+    return f"{text}  [host PID {item.get('hostPID', '')}, {cell(user(item))}, {item.get('state', '')}, RSS {size(item.get('rssBytes'))}]"

@@ -20,6 +20,7 @@ T = TypeVar("T")
 PROC = Path("/proc")
 _LIMIT = 64 * 1024
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC
+_ALL_IDS = (1 << 32) - 1
 # include/linux/sched.h: the task has entered do_exit.
 _PF_EXITING = 0x4
 _PF_FORKNOEXEC = 0x40
@@ -81,6 +82,15 @@ class Rollup:
 
     pss: int
     swap: int
+
+
+IdMap = tuple[tuple[int, int, int], ...]
+"""(first id inside, first id as we count, how many), as user_namespaces(7) writes them."""
+
+
+def inside(number: int, ids: IdMap) -> int:
+    """An id of ours as a user namespace counts it; the same where that is ours or has no number for it."""
+    return next((first + number - ours for first, ours, count in ids if ours <= number < ours + count), number)
 
 
 def _read(path: Path) -> str:
@@ -308,6 +318,15 @@ class Handle:
             return os.stat(f"ns/{kind}", dir_fd=self._fd).st_ino
         except OSError:
             return 0
+
+    def id_map(self, kind: str) -> IdMap:
+        """Of its user namespace, by "uid" or "gid". Empty where it shares ours, or the kernel does not say."""
+        try:
+            lines = [tuple(map(int, line.split())) for line in self._text(f"{kind}_map").splitlines()]
+        except (OSError, ValueError):
+            return ()
+        found = tuple((line[0], line[1], line[2]) for line in lines if len(line) == 3)
+        return () if found == ((0, 0, _ALL_IDS),) else found
 
     def rollup(self) -> Rollup | None:
         """None for what has no memory of its own (zombies, kernel threads), or where the kernel does not say."""

@@ -40,7 +40,7 @@ class FakeNode:
         self.calls.append(("restart", pods.name(pod), container, user))
         return {"kind": "Restart"}
 
-    async def owner(self, pid: int, cgroup: str = "") -> Json:
+    async def owner(self, pid: int, cgroup: str = "", *, killed: bool = False) -> Json:
         if pid == 5:
             raise NotFound("no process has PID 5 on this host")
         return {"kind": "HostProcess", "hostPID": pid, "cgroup": cgroup}

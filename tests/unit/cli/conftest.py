@@ -93,7 +93,7 @@ class FakeNode:
     async def restart(self, pod: Json, container: str, user: str = "") -> Json:
         return {"kind": "Restart", "container": container, "containerID": "old", "restartCount": 1}
 
-    async def owner(self, pid: int, cgroup: str = "") -> Json:
+    async def owner(self, pid: int, cgroup: str = "", *, killed: bool = False) -> Json:
         found = {"kind": "HostProcess", "hostPID": pid, "name": "java", "command": ["java", "-jar"], "cgroup": cgroup or "/x", "ended": ""}
         place = {"pod": {"name": "web", "namespace": "default", "uid": "u1"}, "container": "app", "role": "main", "pid": 3}
         return {**found, **place, "ended": "OOMKilled" if cgroup else ""} if pid == 4711 else found

@@ -15,11 +15,15 @@ OOM = "[ 99.1] oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/p,task_memcg=/p/c
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("4711", (4711, "")),
-        (OOM, (4711, "/p/c1")),
-        ("Memory cgroup out of memory: Killed process 4711 (java) total-vm:1kB", (4711, "")),
-        ("CPU: 0 PID: 4711 Comm: java Not tainted", (4711, "")),
-        ("[  1.0] java[4711]: segfault at 0 ip 00", (4711, "")),
+        ("4711", (4711, "", False)),
+        (OOM, (4711, "/p/c1", True)),
+        ("Memory cgroup out of memory: Killed process 4711 (java) total-vm:1kB", (4711, "", True)),
+        ("CPU: 0 PID: 4711 Comm: java Not tainted", (4711, "", False)),
+        ("[  1.0] java[4711]: segfault at 0 ip 00", (4711, "", False)),
+        (
+            "[ 4419.539144] [   4711]     0  4711    11063     6571     6066      505         0   110592        0           999 sh",
+            (4711, "", False),
+        ),
     ],
 )
 def test_lines_of_dmesg(text: str, found: tuple[int, str]) -> None:

@@ -1,5 +1,5 @@
-"""ContainerStatus. `verbose` adds a JSON object: `pid` (host PID of the main process), `sandboxID`, `runtimeSpec`, `execs` (what runs by
-ExecSync now)."""
+"""ContainerStatus. `verbose` adds a JSON object: `pid` (host PID of the main process while it lives, `mainPid` also after), `sandboxID`,
+`runtimeSpec`, `execs` (what runs by ExecSync now)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ async def container_status(engine: Engine, request: v1.ContainerStatusRequest) -
         info = {
             "sandboxID": record.sandbox_id,
             "pid": 0 if container.over.is_set() else record.pid,
+            "mainPid": record.pid,
             "runtimeHandler": record.handler,
             "execs": [{"pid": pid, "command": command} for pid, command in container.execs.items()],
             "runtimeSpec": engine.runtime_config(engine.settings.container_dir(container.id)),

@@ -28,11 +28,14 @@ class Owners:
     root: Path = proc.PROC
     log: Callable[[], Sequence[str]] = field(default=kmsg.records)
 
-    def sight(self, pid: int, hint: str = "") -> Sighting | None:
-        """None where nothing is known of that number. `hint`: the cgroup that a line of the kernel's log names; then the process is
-        one that has ended, whoever has its number now. Blocking."""
-        if hint:
-            return Sighting(pid, "", (), (hint,), "OOMKilled")
+    def sight(self, pid: int, hint: str = "", *, killed: bool = False) -> Sighting | None:
+        """None where nothing is known of that number. `killed`: a line of the kernel's log says that it was; then the process is one that
+        has ended, whoever has its number now. `hint` is the cgroup that such a line names. Blocking."""
+        if hint or killed:
+            victim = kmsg.oom_victim(pid, self.log())
+            if hint:
+                return Sighting(pid, victim[0] if victim and victim[1] == hint else "", (), (hint,), "OOMKilled")
+            return Sighting(pid, victim[0], (), (victim[1],), "OOMKilled") if victim else None
         try:
             with proc.Handle(pid, self.root) as handle:
                 stat = handle.stat()

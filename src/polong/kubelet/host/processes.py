@@ -7,11 +7,13 @@ Zombies, which no cgroup.procs lists, are found by the cgroup that the kernel st
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from polong.kit.errors import PolongError
@@ -50,7 +52,8 @@ class Details:
 
 
 class Found(NamedTuple):
-    """One process as it was read. `namespace` is the inode of its PID namespace (0 where it could not be read)."""
+    """One process as it was read. `namespace` is the inode of its PID namespace (0 where it could not be read); `inside` are its user and
+    group as its container counts them."""
 
     group: Group
     stat: proc.Stat
@@ -59,6 +62,15 @@ class Found(NamedTuple):
     namespace: int
     user: str = ""
     details: Details | None = None
+    inside: tuple[int, int] = (0, 0)
+
+
+class Accounts(NamedTuple):
+    """Names by number, as a container counts; and how it counts."""
+
+    names: Mapping[int, str] = MappingProxyType({})
+    uids: proc.IdMap = ()
+    gids: proc.IdMap = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +141,7 @@ class Reader:
         """Everything in the groups' cgroups now; with `full`, the details too. Blocking: about 0.1 ms a process, 0.8 with details."""
         found: dict[int, Found] = {}
         gone: dict[int, Gone] = {}
-        users: dict[str, dict[int, str]] = {}
+        users: dict[str, Accounts] = {}
         for group in groups:
             for pid, listed in self._members(group):
                 if pid in found:
@@ -142,7 +154,7 @@ class Reader:
                     users[group.id] = self._users(group)
                 found[pid] = _named(each, users[group.id])
         for dead in self._zombies(groups, found, full=full):
-            found[dead.stat.pid] = _named(dead, users.get(dead.group.id, {}))
+            found[dead.stat.pid] = _named(dead, users.get(dead.group.id, Accounts()))
         return Look(list(found.values()), [each for pid, each in gone.items() if pid not in found])
 
     def _members(self, group: Group) -> Iterator[tuple[int, int]]:
@@ -206,13 +218,17 @@ class Reader:
                 continue
         return zombies
 
-    def _users(self, group: Group) -> dict[int, str]:
-        """uid to name from that container's own passwd, read beneath its root: bounded, regular files only, no magic links."""
+    def _users(self, group: Group) -> Accounts:
+        """How that container counts its users, and how its own passwd calls them: read beneath its root, bounded, regular files only, no
+        magic links."""
         try:
-            with proc.Handle(group.pid, self.root) as handle, paths.Root(handle.root_directory()) as top:
-                return _accounts(top.read("/etc/passwd", _PASSWD_BYTES))
+            with proc.Handle(group.pid, self.root) as handle:
+                found = Accounts({}, handle.id_map("uid"), handle.id_map("gid"))
+                with contextlib.suppress(OSError, PolongError), paths.Root(handle.root_directory()) as top:
+                    return found._replace(names=_accounts(top.read("/etc/passwd", _PASSWD_BYTES)))
+                return found
         except (OSError, PolongError):
-            return {}
+            return Accounts()
 
     def booted(self) -> float:
         """Seconds since the epoch."""
@@ -222,8 +238,9 @@ class Reader:
         return 0.0
 
 
-def _named(found: Found, users: Mapping[int, str]) -> Found:
-    return found._replace(user=users[found.ids.uid]) if found.ids.uid in users else found
+def _named(found: Found, users: Accounts) -> Found:
+    uid, gid = proc.inside(found.ids.uid, users.uids), proc.inside(found.ids.gid, users.gids)
+    return found._replace(user=users.names.get(uid, ""), inside=(uid, gid))
 
 
 def _above(ids: proc.Ids, group: Group, found: Mapping[int, Found]) -> bool:

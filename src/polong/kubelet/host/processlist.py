@@ -55,6 +55,8 @@ class Items:
             "pidNamespace": str(found.namespace) if found.namespace else "",
             "uid": ids.uid,
             "gid": ids.gid,
+            "containerUID": found.inside[0],
+            "containerGID": found.inside[1],
             "user": found.user,
             "state": stat.state,
             "startTime": self._started(stat.start_time),

@@ -116,8 +116,8 @@ class NodeStreams:
     async def restart(self, pod: Json, container: str, user: str = "") -> Json:
         return await self._processes.restart(self._original(pod), container, user)
 
-    async def owner(self, pid: int, cgroup: str = "") -> Json:
-        return await self._processes.owner(pid, cgroup)
+    async def owner(self, pid: int, cgroup: str = "", *, killed: bool = False) -> Json:
+        return await self._processes.owner(pid, cgroup, killed=killed)
 
 
 def _instance(pod: Json, container: str, options: PodLogOptions, seen: Observation) -> Container:

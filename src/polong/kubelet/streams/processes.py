@@ -139,9 +139,9 @@ class PodProcesses:
             "restartCount": latest.attempt,
         }
 
-    async def owner(self, pid: int, cgroup: str = "") -> Json:
+    async def owner(self, pid: int, cgroup: str = "", *, killed: bool = False) -> Json:
         """The `HostProcess` of that number. NotFound where there is none, and the kernel's log remembers none that it killed."""
-        sighting = await asyncio.to_thread(self._owners.sight, pid, cgroup)
+        sighting = await asyncio.to_thread(self._owners.sight, pid, cgroup, killed=killed)
         if sighting is None:
             raise NotFound(f"no process has PID {pid} on this host, and the kernel's log names none that it killed")
         found: Json = {
@@ -166,6 +166,9 @@ class PodProcesses:
         container = next((each for each in seen.containers if each.id in cgroup), None)
         if container is not None:
             place |= {"container": container.name, "containerID": container.id}
+        if sighting.ended and container is not None:
+            status = await self._runtime.container_status(v1.ContainerStatusRequest(container_id=container.id, verbose=True))
+            place["role"] = "main" if _info(container.name, status.info.get("info", "")).mainPid == sighting.pid else ""
         if not sighting.ended:
             pod = {"metadata": {"uid": uid}, "spec": {}}
             listing = await self._read(pod, await self._groups(pod, seen), full=True)
@@ -178,10 +181,7 @@ class PodProcesses:
 
 def group(container: str, identity: str, info: str, commands: Commands | None = None) -> Group:
     """From the verbose info of CRI: a JSON object with `pid`, `runtimeSpec` and `execs`; `commands` says whose the last are."""
-    try:
-        known = _decode(info) if info else _Info()
-    except msgspec.MsgspecError as error:
-        raise Internal(f"the runtime's information about {container or 'the sandbox'} cannot be understood: {error}") from error
+    known = _info(container, info)
     linux = known.runtimeSpec.linux if known.runtimeSpec else None
     roles = {each.pid: role for each in known.execs if commands is not None and (role := commands.role(identity, each.command))}
     return Group(container, identity, linux.cgroupsPath if linux else "", known.pid, roles)
@@ -203,8 +203,16 @@ class _Exec(msgspec.Struct):
 
 class _Info(msgspec.Struct):
     pid: int = 0
+    mainPid: int = 0  # noqa: N815 - this runtime's own: of a container that has ended too
     runtimeSpec: _Spec | None = None  # noqa: N815 - CRI-O's and containerd's name
     execs: list[_Exec] = []
 
 
 _decode = msgspec.json.Decoder(_Info).decode
+
+
+def _info(container: str, text: str) -> _Info:
+    try:
+        return _decode(text) if text else _Info()
+    except msgspec.MsgspecError as error:
+        raise Internal(f"the runtime's information about {container or 'the sandbox'} cannot be understood: {error}") from error

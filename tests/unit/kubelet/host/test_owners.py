@@ -33,6 +33,18 @@ def test_one_that_the_oom_killer_ended(tmp_path: Path) -> None:
     assert owners.sight(78) is None
 
 
+def test_a_number_that_was_given_again_is_not_the_one_that_was_killed(tmp_path: Path) -> None:
+    test_a_process(tmp_path)
+    heirs = Owners(tmp_path, lambda: [LINE.replace("pid=77", "pid=5")])
+    seen = heirs.sight(5, killed=True)
+    assert seen is not None
+    assert (seen.name, seen.ended) == ("a,b", "OOMKilled")
+    assert Owners(tmp_path, list).sight(5, killed=True) is None
+    alive = heirs.sight(5)
+    assert alive is not None
+    assert not alive.ended
+
+
 def test_a_hint_says_that_it_has_ended(tmp_path: Path) -> None:
     seen = Owners(tmp_path, list).sight(1, "/polong/n/kubepods/podx")
     assert seen is not None
