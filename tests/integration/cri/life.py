@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import inspect
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 _STEPS = {
-    "runtime": ("create", "run", "start", "kill", "delete"),
+    "runtime": ("create", "run", "start", "kill", "delete", "update", "exec"),
     "supervisor": ("create", "forget"),
     "network": ("create_namespace", "attach", "detach", "delete_namespace"),
     "images": ("mount_rootfs", "mount_volume", "release_rootfs"),
@@ -25,45 +22,10 @@ _STEPS = {
 }
 
 
-class Steps:
-    def __init__(self, fatal: int) -> None:
-        self._fatal = fatal
-        self.count = 0
-
-    def passed(self) -> None:
-        self.count += 1
-        if self.count == self._fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def watch(self, owner: Any, names: tuple[str, ...]) -> None:
-        for name in names:
-            setattr(owner, name, self._around(getattr(owner, name)))
-
-    def _around(self, plain: Any) -> Any:
-        if inspect.iscoroutinefunction(plain):
-
-            async def slow(*args: Any, **kwargs: Any) -> Any:
-                self.passed()
-                result = await plain(*args, **kwargs)
-                self.passed()
-                return result
-
-            return slow
-
-        def quick(*args: Any, **kwargs: Any) -> Any:
-            self.passed()
-            result = plain(*args, **kwargs)
-            self.passed()
-            return result
-
-        return quick
-
-
-async def live(conftest: Any, directory: Path, fatal: int, name: str) -> int:
+async def live(conftest: Any, directory: Path, steps: Any, name: str) -> int:
     v1 = conftest.v1
     node = conftest.Node(directory)
     await node.start()
-    steps = Steps(fatal)
     engine = node.engine
     for owner, names in (
         (node.handler.runtime, _STEPS["runtime"]),
@@ -77,6 +39,9 @@ async def live(conftest: Any, directory: Path, fatal: int, name: str) -> int:
         steps.watch(owner, names)
     sandbox, mounts = await begun(conftest, node, name)
     one, _ = await node.started(sandbox, "sleep", "1000", mounts=mounts), await node.started(sandbox, "sleep", "1000")
+    limits = v1.LinuxContainerResources(memory_limit_in_bytes=64 << 20)
+    await node.service.update_container_resources(v1.UpdateContainerResourcesRequest(container_id=one, linux=limits))
+    await node.output(one, "true")
     await node.stop(one, 5)
     await node.service.remove_container(v1.RemoveContainerRequest(container_id=one))
     await node.service.stop_pod_sandbox(v1.StopPodSandboxRequest(pod_sandbox_id=sandbox))
@@ -105,23 +70,13 @@ async def begun(conftest: Any, node: Any, name: str) -> tuple[str, list[Any]]:
 
 def main() -> None:
     sys.path.insert(0, str(Path(__file__).parents[3]))
+    from tests.fixtures import steps
+
     spec = importlib.util.spec_from_file_location("conftest_cri", sys.argv[1])
     conftest = importlib.util.module_from_spec(spec)
     sys.modules["conftest_cri"] = conftest
     spec.loader.exec_module(conftest)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        fatal, name = line.split()
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            count = asyncio.run(live(conftest, Path.cwd(), int(fatal), name))
-            os.write(writer, str(count).encode())
-            os._exit(0)
-        os.close(writer)
-        _, status = os.waitpid(child, 0)
-        print("killed" if os.WIFSIGNALED(status) else f"lived {os.read(reader, 20).decode()}", flush=True)
-        os.close(reader)
+    steps.serve(lambda fatal, name: asyncio.run(live(conftest, Path.cwd(), steps.Steps(fatal), name)))
 
 
 main()

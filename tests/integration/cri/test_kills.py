@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from polong.linux import proc
 pytestmark = pytest.mark.root
 
 # Spread over the whole life; all of them were run one by one when this was written.
-_FATAL = (1, 4, 7, 10, 14, 19, 23, 28, 34, 40, 45)
+_FATAL = (1, 4, 7, 10, 14, 19, 23, 28, 34, 36, 38, 40, 45, 51)
 # The same life with users of the Pod's own, a volume filled by an image and one with mapped owners.
 _FATAL_USERS = (4, 5, 7, 13, 17, 19, 21, 24, 38, 48)
 
@@ -40,13 +42,31 @@ def life(node: Any):
 async def test_killed_at_any_step_it_leaves_nothing_that_is_not_found_again(
     node: Any, life: Any, name: str, steps: tuple[int, ...]
 ) -> None:
+    await kill_at(node, life, name, steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["crash", "crash-users"])
+async def test_killed_at_each_step(node: Any, life: Any, name: str) -> None:
+    lived = await kill_at(node, life, name, itertools.count(1))
+    # As many as that life has, and no fewer than the chosen ones above.
+    assert lived > max(_FATAL)
+
+
+async def kill_at(node: Any, life: Any, name: str, steps: Iterable[int]) -> int:
+    """The first of the steps that such a life does not have, 0 where it has them all."""
     bystander = await node.started(await node.run("bystander"), "sleep", "1000")
     pid = node.pid(bystander)
     for fatal in steps:
         await node.service.aclose()
         life.stdin.write(f"{fatal} {name}\n")
         life.stdin.flush()
-        assert await asyncio.to_thread(life.stdout.readline) == "killed\n", fatal
+        outcome = await asyncio.to_thread(life.stdout.readline)
+        if outcome.startswith("lived") and isinstance(steps, itertools.count):
+            node.service = node._build()
+            await node.service.start()
+            return fatal
+        assert outcome == "killed\n", (fatal, outcome)
         node.service = node._build()
         await node.service.start()
         await check(node, fatal)
@@ -61,6 +81,7 @@ async def test_killed_at_any_step_it_leaves_nothing_that_is_not_found_again(
         keep = {bystander, node.engine.table.containers[bystander].record.sandbox_id}
         await node.until(lambda keep=keep: not [each for each in node.census() if not any(word in each for word in keep)])
         assert not list((node.directory / "network" / "attachments").glob("*"))
+    return 0
 
 
 async def check(node: Any, fatal: int) -> None:
