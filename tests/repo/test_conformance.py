@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from tests.repo.checkout import ROOT
-from tools.conformance import behaviours
+from tools.conformance import behaviours, table
 
 
 def _marked() -> Iterator[tuple[str, str]]:
@@ -22,3 +22,10 @@ def _marked() -> Iterator[tuple[str, str]]:
 def test_every_named_behaviour_is_in_the_list() -> None:
     known = behaviours.read()
     assert [(name, each) for name, each in _marked() if each not in known] == []
+
+
+def test_what_critest_said_is_in_the_document() -> None:
+    text = table.document(behaviours.read(), {})
+    assert "\n## critest\n" in text
+    assert "To repeat it:" in text
+    assert "## Speed" not in text

@@ -24,6 +24,7 @@ async def container(engine: Engine, container_id: str, cgroup: str, handler_name
 
     return await _each(
         container_id,
+        ("supervisor", lambda: handler.supervisor.end(container_id)),
         ("processes", lambda: _end(engine, cgroup)),
         ("runtime state", lambda: handler.runtime.delete(container_id, force=True)),
         ("supervisor files", forget),

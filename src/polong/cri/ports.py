@@ -156,6 +156,10 @@ class Supervisor(Protocol):
         """From the exit file; None while there is none."""
         ...
 
+    async def end(self, container_id: str) -> None:
+        """Kill the supervisor itself, of a container that is not wanted. Idempotent."""
+        ...
+
     def forget(self, container_id: str) -> None:
         """Delete the supervisor's files of this container. Idempotent."""
         ...

@@ -158,7 +158,7 @@ async def _sweep(engine: Engine) -> None:
             _log.warning("cgroup %s belongs to nobody: it is removed", cgroup)
             await engine.kernel.kill_cgroup(cgroup, 10.0)
             engine.kernel.remove_cgroup(cgroup)
-    containers = {*await engine.images.rootfs_keys(), *_names(engine, "bundles")}
+    containers = {*await engine.images.rootfs_keys(), *_names(engine, "bundles"), *_names(engine, "exits")}
     for container_id in sorted(each for each in containers - known if _ID.fullmatch(each)):
         await leftovers.container(engine, container_id, "", "")
     sandboxes = {*await _attached(engine), *_names(engine, "sandboxes")}

@@ -22,8 +22,9 @@ from typing import Any
 
 from polong.kit.errors import DeadlineExceeded, FailedPrecondition, NotFound, PolongError
 from polong.kit.stdio import Stdio, TerminalSize
-from polong.linux import fds, paths, process
+from polong.linux import fds, paths, proc, process
 from polong.linux.fds import Fd
+from polong.linux.pidfd import PidFd
 from polong.linux.streams import FdReader
 from polong.oci import attach, launch
 from polong.oci.launch import Launcher, Record
@@ -174,6 +175,22 @@ class Conmon:
         except (OSError, PolongError):
             return None
         return int(text) if text.isdigit() and int(text) <= 255 else None
+
+    async def end(self, container_id: str) -> None:
+        """Kill conmon itself, of a container that is not wanted: what it writes last would outlive `forget`. Idempotent."""
+        record = self._launcher.find(container_id)
+        try:
+            held = None if record is None else PidFd.open(_pid_in(record.bundle / "conmon.pid"))
+        except (OSError, ValueError):
+            return
+        if held is None:
+            return
+        with held, suppress(ProcessLookupError):
+            # Held by then: the number cannot come to mean another one between this look and the signal.
+            if container_id in proc.command(held.pid):
+                held.send(signal.SIGKILL)
+                async with asyncio.timeout(self._timeout):
+                    await held.wait()
 
     def forget(self, container_id: str) -> None:
         """Delete conmon's files of this container. Idempotent."""

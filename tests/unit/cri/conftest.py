@@ -396,6 +396,9 @@ class FakeSupervisor:
     def exit_code(self, container_id: str) -> int | None:
         return self.world.exit_codes.get(container_id)
 
+    async def end(self, container_id: str) -> None:
+        return
+
     def forget(self, container_id: str) -> None:
         self.world.exit_codes.pop(container_id, None)
 
