@@ -23,6 +23,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from polong.api import auth, podstreams, status, streaming
 from polong.api.app import Service
 from polong.api.auditlog import AuditLog, Entry
+from polong.api.brokenhttp import WebServer
 from polong.api.service import Request, Response, User
 from polong.kit.errors import BadRequest, DeadlineExceeded, Forbidden, Internal, PolongError, TooLarge
 
@@ -79,7 +80,7 @@ class Server:
         context.verify_mode = ssl.CERT_OPTIONAL
         context.set_alpn_protocols(["http/1.1"])
         self._tls = context
-        self._web = web.Server(
+        self._web = WebServer(
             self._handle,
             request_factory=_make_request,
             keepalive_timeout=IDLE_SECONDS,
@@ -200,7 +201,8 @@ class Server:
     def _check_origin(self, request: web.BaseRequest) -> None:
         """Host and Origin allow-lists: no page of another site, and no rebound DNS name, reaches the API through a browser."""
         origin = request.headers.get("Origin")
-        hosts = [request.headers.get("Host", ""), *([urlsplit(origin).netloc] if origin is not None else [])]
+        # A target in absolute form has a host of its own, which stands before the header: `request.host` is that one then.
+        hosts = [request.headers.get("Host", ""), request.host, *([urlsplit(origin).netloc] if origin is not None else [])]
         for host in hosts:
             if _host_name(host) not in self._names:
                 raise Forbidden(f'forbidden: host "{host[:100]}" is not a name of this server')
@@ -332,7 +334,8 @@ def _wants_upgrade(request: web.BaseRequest) -> bool:
 
 def _host_name(host: str) -> str:
     """The name of a Host header without its port; brackets off IPv6, addresses normalised."""
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    before, colon, port = host.rpartition(":")
+    name = before if colon and (not port or (port.isascii() and port.isdigit())) else host
     name = name.strip("[]").lower().rstrip(".")
     with contextlib.suppress(ValueError):
         return str(ipaddress.ip_address(name))

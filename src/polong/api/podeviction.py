@@ -37,9 +37,8 @@ async def evict(call: Call) -> Response:
     if version not in ("policy/v1", "") or (isinstance(given, dict) and given.get("kind") not in ("Eviction", None)):
         raise BadRequest("the object provided is unrecognized (must be of type Eviction): policy/v1 Eviction is what is served")
     eviction = decode.decode_object(given, "policy/v1", "Eviction").obj
-    name = eviction["metadata"].get("name") or call.target.name
-    if name != call.target.name:
-        raise BadRequest("name in URL does not match name in Eviction object")
+    _of_the_url(call, eviction)
+    name = call.target.name
     options = eviction.get("deleteOptions") or {}
     if call.dry_run or "All" in (options.get("dryRun") or ()):
         options["dryRun"] = ["All"]
@@ -47,6 +46,15 @@ async def evict(call: Call) -> Response:
         await _mark(call)
     await delete_one(call, call.target.namespace, name, options)
     return Response(201, {**status.status("Success", 201), "code": 201})
+
+
+def _of_the_url(call: Call, given: Json) -> None:
+    """The body may repeat the name and the namespace of the path, not say others."""
+    metadata = given["metadata"]
+    if metadata.get("name") not in (None, "", call.target.name):
+        raise BadRequest(f"name in URL does not match name in {given['kind']} object")
+    if metadata.get("namespace") not in (None, "", call.target.namespace):
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
 
 
 async def _mark(call: Call) -> None:
@@ -70,6 +78,7 @@ async def bind(call: Call) -> Response:
     """A scheduler other than the default one gives a Pod of its own a node."""
     kind: Kind = call.kind
     binding = decode.decode_object(body.document(call), "v1", "Binding").obj
+    _of_the_url(call, binding)
     target = binding.get("target") or {}
     if not target.get("name"):
         raise BadRequest(f'Binding "{call.target.name}" is invalid: target.name: Required value')
