@@ -63,8 +63,9 @@ class Settings:
 
 @dataclass
 class Engine:
-    """Names of handlers: `takes_compiled_filters`, whose runtime takes a seccomp filter in the kernel's own form (crun);
-    `runs_host_processes`, whose main process is the container's own, not a virtual machine's (crun, runc)."""
+    """`apparmor_default`: the name of the profile of containers that say nothing, "" for none. Names of handlers: `takes_compiled_filters`,
+    whose runtime takes a seccomp filter in the kernel's own form (crun); `runs_host_processes`, whose main process is the container's own,
+    not a virtual machine's (crun, runc)."""
 
     settings: Settings
     images: ImageStore
@@ -76,6 +77,7 @@ class Engine:
     container_records: RecordDir[ContainerRecord]
     table: Table = field(default_factory=Table)
     events: Events = field(default_factory=Events)
+    apparmor_default: str = ""
     takes_compiled_filters: set[str] = field(default_factory=set)
     runs_host_processes: set[str] = field(default_factory=set)
     rates: Rates = field(default_factory=Rates)

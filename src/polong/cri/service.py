@@ -55,6 +55,7 @@ from polong.criapi.wire import v1
 from polong.kit.clock import Clock
 from polong.kit.errors import Invalid, PolongError
 from polong.kit.stdio import Stdio
+from polong.oci import apparmor
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ class CriService:
             # RPC Status says so for as long as it lasts; Pods of the host's network run without.
             _log.error("the Pod network is not ready: %s", error)
         await self._know_runtimes()
+        await self._know_apparmor()
         await restore.restore(engine)
         if engine.settings.nri_socket is not None:
             await engine.plugins.start(engine.settings.nri_socket)
@@ -122,6 +124,15 @@ class CriService:
                 asyncio.to_thread(seccomp.compile_default, engine.settings.seccomp_default, engine.settings.host),
                 "compile of the default filter",
             )
+
+    async def _know_apparmor(self) -> None:
+        engine = self._engine
+        if not engine.settings.host.apparmor:
+            return
+        try:
+            engine.apparmor_default = await apparmor.load()
+        except PolongError as error:
+            _log.warning("containers that do not name an AppArmor profile are unconfined: %s", error)
 
     async def aclose(self) -> None:
         """Idempotent."""

@@ -36,7 +36,8 @@ class SandboxFiles:
 
 @dataclass(frozen=True)
 class ContainerInputs:
-    """Everything that a container is made of. `seccomp` is the profile already chosen, None for Unconfined."""
+    """Everything that a container is made of. `seccomp` is the profile already chosen, None for Unconfined; `apparmor` the name
+    of one, "" for none."""
 
     config: v1.ContainerConfig
     image: ImageConfig
@@ -48,6 +49,7 @@ class ContainerInputs:
     hostname: str
     host: Host
     seccomp: Json | None = None
+    apparmor: str = ""
     devices: tuple[Device, ...] = ()
 
 
@@ -73,7 +75,7 @@ def container(inputs: ContainerInputs) -> ContainerSpec:
         no_new_privileges=security.no_new_privs,
         readonly_rootfs=security.readonly_rootfs,
         seccomp=inputs.seccomp,
-        apparmor_profile=_apparmor(security, inputs.host),
+        apparmor_profile=inputs.apparmor,
         masked_paths=_paths(security.masked_paths, inputs.namespaces),
         readonly_paths=_paths(security.readonly_paths, inputs.namespaces),
         resources=resources(config.linux.resources),
@@ -83,7 +85,7 @@ def container(inputs: ContainerInputs) -> ContainerSpec:
 
 
 def sandbox(
-    config: v1.PodSandboxConfig, *, rootfs: str, cgroup: str, namespaces: Namespaces, seccomp: Json | None, shm: str
+    config: v1.PodSandboxConfig, *, rootfs: str, cgroup: str, namespaces: Namespaces, seccomp: Json | None, apparmor: str, shm: str
 ) -> SandboxSpec:
     """The sandbox's own process."""
     return SandboxSpec(
@@ -93,6 +95,7 @@ def sandbox(
         namespaces=namespaces,
         sysctls=dict(config.linux.sysctls),
         seccomp=seccomp,
+        apparmor_profile=apparmor,
         shm="" if namespaces.ipc == NODE else shm,
     )
 
@@ -230,11 +233,3 @@ def _paths(asked: Sequence[str], namespaces: Namespaces) -> tuple[str, ...] | No
     """CRI cannot tell "none" from "not said". None (the default lists) is the answer that is safe; where the container's root is nobody
     on the host, it is procMount Unmasked, for kubelets send the default lists by name."""
     return tuple(asked) or (None if namespaces.user == NODE else ())
-
-
-def _apparmor(security: v1.LinuxContainerSecurityContext, host: Host) -> str:
-    if security.privileged or not security.HasField("apparmor") or security.apparmor.profile_type != v1.SecurityProfile.Localhost:
-        return ""
-    if not host.apparmor:
-        raise Unsupported("AppArmor is not enabled on the host: a Localhost profile cannot be applied", reason=_REASON)
-    return security.apparmor.localhost_ref

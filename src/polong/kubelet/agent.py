@@ -14,7 +14,7 @@ from polong.criapi.ports import Programs
 from polong.kit.clock import Clock, SystemClock
 from polong.kit.errors import PolongError
 from polong.kit.tasks import Tasks
-from polong.kubelet import shutdown
+from polong.kubelet import admission, shutdown
 from polong.kubelet.actions import Actions, Node
 from polong.kubelet.allocation import Allocations
 from polong.kubelet.config import KubeletConfig
@@ -55,7 +55,6 @@ from polong.kubelet.volumes import Feeds, Volumes
 from polong.kubelet.volumes.tokens import TokenManager
 from polong.kubelet.worker import Parts, Worker, orphan
 from polong.objects import pod as pods
-from polong.objects import sysctls
 
 Json = dict[str, Any]
 
@@ -88,6 +87,7 @@ class Kubelet:
         self._clock = clock or SystemClock()
         self._api = api
         found = facts.gather(config.root_dir, config.node_ip)
+        self._has_apparmor = found.apparmor
         self._recorder = Recorder(api, config.node_name, self._clock)
         self._mirrors = Mirrors(api, config.node_name, self._clock)
         self._statics = Statics(config, self, self._mirrors, self._recorder, self._clock, complete)
@@ -284,12 +284,11 @@ class Kubelet:
         """Why a Pod that comes now is not started."""
         if self._going_down:
             return shutdown.REFUSED
-        wanted = (pods.spec(pod).get("securityContext") or {}).get("sysctls") or ()
-        if name := sysctls.forbidden((each["name"] for each in wanted), self._config.allowed_unsafe_sysctls):
-            text = f'forbidden sysctl: "{name}" not allowlisted'
-            self._recorder.pod(pod, "SysctlForbidden", text, warning=True)
-            return Verdict("SysctlForbidden", f"Pod was rejected: {text}", 0)
-        return self._eviction.refusal(pod)
+        found = admission.refusal(pod, unsafe_sysctls=self._config.allowed_unsafe_sysctls, has_apparmor=self._has_apparmor)
+        if found is None:
+            return self._eviction.refusal(pod)
+        self._recorder.pod(pod, found.reason, found.message, warning=True)
+        return Verdict(found.reason, f"Pod was rejected: {found.message}", 0)
 
     def _done(self, uid: str) -> None:
         worker = self._workers.pop(uid, None)

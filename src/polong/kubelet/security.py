@@ -92,6 +92,15 @@ def seccomp(pod: Json, container: Json, profiles: Path) -> v1.SecurityProfile:
     return v1.SecurityProfile(profile_type=kind.RuntimeDefault)
 
 
+def apparmor(pod: Json, container: Json) -> v1.SecurityProfile | None:
+    """None where the Pod says nothing: then the runtime's default holds, where the node has AppArmor."""
+    profile = effective(pod, container, "appArmorProfile")
+    if profile is None:
+        return None
+    kind = v1.SecurityProfile.ProfileType.Value(profile["type"])
+    return v1.SecurityProfile(profile_type=kind, localhost_ref=profile.get("localhostProfile") or "")
+
+
 def supplemental_groups(pod: Json) -> list[int]:
     """supplementalGroups and fsGroup."""
     context = pods.spec(pod).get("securityContext") or {}
@@ -140,6 +149,7 @@ def container_security(pod: Json, container: Json, namespaces: Namespaces, profi
         supplemental_groups_policy=_policy(pod),
         no_new_privs=own.get("allowPrivilegeEscalation") is False,
         seccomp=seccomp(pod, container, profiles),
+        apparmor=apparmor(pod, container),
         capabilities=v1.Capability(add_capabilities=_plain(capabilities.get("add")), drop_capabilities=_plain(capabilities.get("drop"))),
     )
     if (user := effective(pod, container, "runAsUser")) is not None:

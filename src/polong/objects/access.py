@@ -1,7 +1,7 @@
 """What one process may do to another: the kernel's own rules as pure functions, with the rule that decides.
 
 Sources: ptrace(2) "Ptrace access mode checking"; kernel/ptrace.c __ptrace_may_access; security/commoncap.c cap_ptrace_access_check;
-kill(2); proc(5), proc_pid_environ(5); Documentation/admin-guide/LSM/Yama.rst.
+kill(2); proc(5), proc_pid_environ(5); Documentation/admin-guide/LSM/Yama.rst, apparmor.d(5) "Ptrace rules", "Signal rules".
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ class Process:
 @dataclass(frozen=True)
 class Kernel:
     """`yama` is kernel.yama.ptrace_scope (0 where there is no Yama). `perfmon_reads_memory`: since Linux 6.15 mm_access (kernel/fork.c)
-    lets CAP_PERFMON and CAP_SYS_ADMIN of the initial user namespace read where the ptrace check refuses."""
+    lets CAP_PERFMON and CAP_SYS_ADMIN of the initial user namespace read where the ptrace check refuses. `closed_profiles`:
+    AppArmor profiles whose processes may signal, read and trace those under the same profile, and no others."""
 
     yama: int = 0
     perfmon_reads_memory: bool = False
+    closed_profiles: frozenset[str] = frozenset()
 
 
 PLAIN = Kernel()
@@ -86,6 +88,18 @@ def decide(action: str, caller: Process, target: Process, kernel: Kernel = PLAIN
 
 
 def _direct(action: str, caller: Process, target: Process, kernel: Kernel) -> Verdict:
+    found = _mediated(action, caller, target, kernel)
+    # Security modules are asked last, and can only refuse.
+    if not found.allowed or action == SEE or found.rule == "itself":
+        return found
+    if caller.lsm in kernel.closed_profiles and target.lsm != caller.lsm:
+        whose = f"under {target.lsm}" if target.lsm else "confined by none"
+        return Verdict(False, "apparmor", f"its AppArmor profile {caller.lsm} reaches only its like, and the target is {whose}")
+    return found
+
+
+def _mediated(action: str, caller: Process, target: Process, kernel: Kernel) -> Verdict:
+    """What Unix permissions, capabilities, seccomp and Yama say."""
     if not set(caller.pid_namespaces[:1]) & set(target.pid_namespaces):
         return Verdict(False, "pid-namespace", "it is in a PID namespace that this process does not see")
     if caller.pid and caller.pid == target.pid:

@@ -95,6 +95,7 @@ def smallest(action: str, container: Container, caller: Process, target: Process
 def _allowing(container: Container, caller: Process, target: Process) -> Iterator[Change]:
     share = replace(caller, pid_namespaces=(_SHARED,)), replace(target, pid_namespaces=(_SHARED,))
     yield Change(("shareProcessNamespace: true",), *share)
+    yield Change((container.line("appArmorProfile", "{type: Unconfined}"),), replace(caller, lsm=""), target)
     prefix: tuple[tuple[str, ...], Process, Process]
     for prefix in (((), caller, target), (("shareProcessNamespace: true",), *share)):
         yield from _with_another_user(container, *prefix)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polong.kit.errors import FailedPrecondition, Invalid
-from polong.linux import cgroups, paths, proc
+from polong.linux import apparmor, cgroups, paths, proc
 from polong.oci.spec import capabilities
 from polong.oci.spec.model import Device, Host
 
@@ -47,15 +47,8 @@ def probe(layout: cgroups.Layout | None = None, root: Path = proc.PROC) -> Host:
         capabilities=capabilities.from_mask(own.cap_bounding & own.cap_permitted),
         oom_score_adj=int((root / "self/oom_score_adj").read_text(encoding="ascii")),
         unified_cgroups=found.kind == cgroups.V2,
-        apparmor=_apparmor(),
+        apparmor=apparmor.enabled(),
     )
-
-
-def _apparmor() -> bool:
-    try:
-        return Path("/sys/module/apparmor/parameters/enabled").read_text(encoding="ascii").strip() == "Y"
-    except OSError:
-        return False
 
 
 def devices(directory: Path = Path("/dev")) -> tuple[Device, ...]:

@@ -1,7 +1,7 @@
 """Between create and start: does the kernel say what config.json says? Read from the host, without trust in the runtime.
 
 A mismatch is FailedPrecondition: the caller then deletes the container, which has not run a single instruction of its image.
-`created` reads all but the seccomp filter, which runtimes install as the very last step; `started` reads that one.
+`created` reads all but the seccomp filter and the AppArmor profile, which runtimes take on as the very last step; `started` reads those.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from polong.kit.errors import FailedPrecondition
-from polong.linux import mountinfo, namespaces, proc
+from polong.linux import apparmor, mountinfo, namespaces, proc
 from polong.oci import vet
 from polong.oci.spec import capabilities
 
@@ -54,6 +54,9 @@ def started(pid: int, config: Json, root: Path = proc.PROC) -> None:
         raise _wrong("the runtime did not start it")
     if "seccomp" in config["linux"] and status.seccomp != 2:
         raise _wrong("it runs without its seccomp filter")
+    profile = config["process"].get("apparmorProfile", "")
+    if profile and (label := apparmor.label(pid, root)) != profile:
+        raise _wrong(f"it runs under AppArmor profile {label or apparmor.UNCONFINED} instead of {profile}")
 
 
 def _seen_inside(status: proc.Status, pid: int, config: Json, root: Path) -> proc.Status:

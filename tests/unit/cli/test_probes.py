@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from polong.cli.check import render
-from polong.cli.probes import Finding, Host, all_findings, cgroups, kernel, network, storage, tools
+from polong.cli.probes import Finding, Host, all_findings, cgroups, kernel, network, security, storage, tools
 
 GOOD = {
     "proc/self/status": "Name:\tx\nCapEff:\t000001ffffffffff\n",
@@ -23,7 +23,10 @@ GOOD = {
 
 
 def machine(
-    tmp_path: Path, files: dict[str, str | None] | None = None, programs: tuple[str, ...] = ("crun", "conmon", "nft"), **more: Any
+    tmp_path: Path,
+    files: dict[str, str | None] | None = None,
+    programs: tuple[str, ...] = ("crun", "conmon", "nft", "apparmor_parser"),
+    **more: Any,
 ) -> Host:
     for name, text in {**GOOD, **(files or {})}.items():
         if text is not None:
@@ -72,6 +75,23 @@ def test_an_old_kernel_fails(tmp_path: Path) -> None:
 def test_no_overlay_says_modprobe(tmp_path: Path) -> None:
     (found,) = kernel.overlay(machine(tmp_path, {"proc/filesystems": "nodev\tproc\n"}))
     assert found.mend == "modprobe overlay"
+
+
+@pytest.mark.parametrize(("modprobe", "level"), [("/sbin/modprobe", "ok"), ("/nowhere", "fail")])
+def test_an_overlay_module_is_as_good_where_the_kernel_can_load_it(tmp_path: Path, modprobe: str, level: str) -> None:
+    files = {
+        "proc/filesystems": "nodev\tproc\n",
+        "lib/modules/6.1.0-1-amd64/modules.dep": "kernel/fs/ext4/ext4.ko: kernel/lib/crc16.ko\nkernel/fs/overlayfs/overlay.ko:\n",
+        "proc/sys/kernel/modprobe": f"{modprobe}\n",
+        "sbin/modprobe": "",
+    }
+    (found,) = kernel.overlay(machine(tmp_path, files))
+    assert found.level == level
+
+
+def test_apparmor_needs_its_parser(tmp_path: Path) -> None:
+    (found,) = security.modules(machine(tmp_path, programs=()))
+    assert (found.level, found.mend.partition(",")[0]) == ("warn", "apt-get install apparmor")
 
 
 @pytest.mark.parametrize("missing", ["crun", "conmon", "nft"])

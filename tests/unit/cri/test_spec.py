@@ -142,7 +142,6 @@ def test_a_privileged_container_has_all_capabilities_of_the_host() -> None:
     [
         v1.ContainerConfig(CDI_devices=[v1.CDIDevice(name="x")]),
         v1.ContainerConfig(windows=v1.WindowsContainerConfig()),
-        security(apparmor=v1.SecurityProfile(profile_type=v1.SecurityProfile.Localhost, localhost_ref="p")),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(config: v1.ContainerConfig) -> None:
@@ -201,7 +200,9 @@ def test_two_containers_of_one_image_share_nothing() -> None:
 def test_the_sandbox_takes_its_sysctls_and_shm() -> None:
     config = v1.PodSandboxConfig(hostname="pod")
     config.linux.sysctls["net.ipv4.ip_unprivileged_port_start"] = "0"
-    found = spec.sandbox(config, rootfs="/p", cgroup="/polong/x", namespaces=Namespaces(network="/n"), seccomp=None, shm="/s/shm")
+    found = spec.sandbox(
+        config, rootfs="/p", cgroup="/polong/x", namespaces=Namespaces(network="/n"), seccomp=None, apparmor="", shm="/s/shm"
+    )
     document = build.sandbox(found, HOST)
     assert document["linux"]["sysctl"] == {"net.ipv4.ip_unprivileged_port_start": "0"}
     assert document["hostname"] == "pod"

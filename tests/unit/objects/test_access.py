@@ -54,6 +54,34 @@ def test_a_rule_decides(action: str, caller: Process, target: Process, expected:
     assert rule(action, caller, target) == expected
 
 
+PROFILES = Kernel(closed_profiles=frozenset({"closed"}))
+
+
+@pytest.mark.parametrize(
+    ("action", "caller", "target", "expected"),
+    [
+        ("see", "closed", "", (True, "pid-namespace")),
+        ("signal", "closed", "closed", (True, "uid")),
+        ("signal", "closed", "", (False, "apparmor")),
+        ("signal", "", "closed", (True, "uid")),
+        ("ptrace", "closed", "other", (False, "apparmor")),
+        ("root", "closed", "", (False, "apparmor")),
+        ("environ", "other", "", (True, "uid")),
+    ],
+)
+def test_a_closed_profile_keeps_to_its_like(action: str, caller: str, target: str, expected: tuple[bool, str]) -> None:
+    assert rule(action, replace(user(1), lsm=caller, pid=1), replace(user(1), lsm=target, pid=2), PROFILES) == expected
+
+
+def test_unix_permissions_are_told_before_the_profile() -> None:
+    assert rule("signal", replace(user(1), lsm="closed"), user(2), PROFILES) == (False, "uid")
+
+
+def test_the_way_out_of_a_profile_is_to_leave_it() -> None:
+    lines = smallest("ptrace", CALLER, replace(user(1), lsm="closed"), user(1), PROFILES)
+    assert lines == [f"{CALLER.path}.securityContext.appArmorProfile: {{type: Unconfined}}"]
+
+
 @pytest.mark.parametrize(("scope", "plain", "capable"), [(0, True, True), (1, False, True), (2, False, True), (3, False, False)])
 def test_yama_narrows_attaching_alone(scope: int, plain: bool, capable: bool) -> None:
     kernel = Kernel(yama=scope)

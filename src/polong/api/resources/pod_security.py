@@ -1,5 +1,5 @@
 """Security contexts, of Pods and containers; namespaces of the host. Source: pkg/apis/core/validation/validation.go
-(ValidatePodSecurityContext, ValidateSecurityContext, validateSysctls, validateHostUsers, validateWindows)."""
+(ValidatePodSecurityContext, ValidateSecurityContext, ValidateAppArmorProfileField, validateSysctls, validateHostUsers, validateWindows)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from polong.objects import sysctls
 Json = dict[str, Any]
 
 _MAX_ID = 2**31 - 1
-_SECCOMP = ("Localhost", "RuntimeDefault", "Unconfined")
+_PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
+_PATH_LENGTH = 4_095
 _SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL = rf"({_SEGMENT}[\./])*{_SEGMENT}"
 _SYSCTL_LENGTH = 253
@@ -84,20 +85,41 @@ def _identity(context: Json, path: str) -> Iterator[Cause]:
     profile = context.get("seccompProfile")
     if profile is not None:
         yield from _seccomp(profile, f"{path}.seccompProfile")
+    confined = context.get("appArmorProfile")
+    if confined is not None:
+        yield from _apparmor(confined, f"{path}.appArmorProfile")
 
 
 def _seccomp(profile: Json, path: str) -> Iterator[Cause]:
     kind, file = profile.get("type", ""), profile.get("localhostProfile")
     if not kind:
         yield fields.required(f"{path}.type", "type is required when seccompProfile is set")
-    elif kind not in _SECCOMP:
-        yield fields.unsupported(f"{path}.type", kind, _SECCOMP)
+    elif kind not in _PROFILES:
+        yield fields.unsupported(f"{path}.type", kind, _PROFILES)
     elif kind == "Localhost" and not file:
         yield fields.required(f"{path}.localhostProfile", "must be set when seccomp type is Localhost")
     elif kind == "Localhost":
         yield from pod_references.descending(str(file), f"{path}.localhostProfile")
     elif file:
         yield fields.invalid(f"{path}.localhostProfile", file, "can only be set when seccomp type is Localhost")
+
+
+def _apparmor(profile: Json, path: str) -> Iterator[Cause]:
+    """ValidateAppArmorProfileField."""
+    kind, name = profile.get("type", ""), profile.get("localhostProfile")
+    if not kind:
+        yield fields.required(f"{path}.type", "type is required when appArmorProfile is set")
+    elif kind not in _PROFILES:
+        yield fields.unsupported(f"{path}.type", kind, _PROFILES)
+    elif kind != "Localhost":
+        if name is not None:
+            yield fields.invalid(f"{path}.localhostProfile", name, "can only be set when AppArmor type is Localhost")
+    elif not (name or "").strip():
+        yield fields.required(f"{path}.localhostProfile", "must be set when AppArmor type is Localhost")
+    elif name != str(name).strip():
+        yield fields.invalid(f"{path}.localhostProfile", name, "must not be padded with whitespace")
+    elif len(str(name).encode()) > _PATH_LENGTH:
+        yield fields.too_long(f"{path}.localhostProfile", _PATH_LENGTH)
 
 
 def container(context: Json, path: str, *, host_users: bool) -> Iterator[Cause]:

@@ -10,7 +10,7 @@ from polong.api.resources import metadata, pod_defaults, pod_ephemeral, pod_resi
 from polong.api.resources.kind import STATUS, Context, Kind, Subresource
 from polong.api.tables import pods as columns
 from polong.kit.errors import Cause
-from polong.objects import gvk
+from polong.objects import apparmor, gvk
 from polong.objects import pod as pods
 
 Json = dict[str, Any]
@@ -78,6 +78,7 @@ class Pods(Kind):
 
     def prepare_create(self, obj: Json, context: Context) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
+        apparmor.adopt(obj)
 
     def validate(self, obj: Json) -> Sequence[Cause]:
         causes = metadata.validate(obj, self.name_errors, namespaced=True)

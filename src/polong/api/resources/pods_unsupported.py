@@ -26,10 +26,6 @@ def _not(*accepted: object) -> Refused:
     return lambda value: value is not None and value not in accepted
 
 
-def _confined(value: object) -> bool:
-    return value is not None and value not in ({}, {"type": "Unconfined"})
-
-
 POD: dict[str, Refused] = {
     "evictionResponders": _given,
     "hostnameOverride": _given,
@@ -38,7 +34,6 @@ POD: dict[str, Refused] = {
     "resources": _given,
     "schedulingGates": _given,
     "schedulingGroup": _given,
-    "securityContext.appArmorProfile": _confined,
     "securityContext.seLinuxChangePolicy": _given,
     "securityContext.seLinuxOptions": _given,
     "securityContext.windowsOptions": _given,
@@ -49,7 +44,6 @@ POD: dict[str, Refused] = {
 CONTAINER: dict[str, Refused] = {
     "lifecycle.stopSignal": _given,
     "resources.claims": _given,
-    "securityContext.appArmorProfile": _confined,
     "securityContext.seLinuxOptions": _given,
     "securityContext.windowsOptions": _given,
     "volumeDevices": _given,

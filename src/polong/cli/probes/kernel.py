@@ -62,8 +62,17 @@ def overlay(host: Host) -> Iterator[Finding]:
     known = {line.split()[-1] for line in (host.read("/proc/filesystems") or "").splitlines() if line.split()}
     if "overlay" in known:
         yield Finding("overlayfs", "ok", "in the kernel")
+    elif _loadable(host, "overlay"):
+        yield Finding("overlayfs", "ok", "a module, which the kernel loads with the first mount")
     else:
         yield Finding("overlayfs", "fail", "not in the kernel", "images cannot be mounted", "modprobe overlay")
+
+
+def _loadable(host: Host, module: str) -> bool:
+    """Whether the kernel can load it when it is asked for: a file of that name, and modprobe where kernels look for it."""
+    files = host.read(f"/lib/modules/{host.read('/proc/sys/kernel/osrelease')}/modules.dep") or ""
+    named = re.search(rf"/{module}\.ko[.a-z0-9]*:", files) is not None
+    return named and host.exists(host.read("/proc/sys/kernel/modprobe") or "/sbin/modprobe")
 
 
 def limits(host: Host) -> Iterator[Finding]:

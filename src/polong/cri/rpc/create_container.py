@@ -8,7 +8,7 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from polong.cri import exits, namespaces, notify, sandbox_files, seccomp, spec, userns, users, volumes
+from polong.cri import apparmor, exits, namespaces, notify, sandbox_files, seccomp, spec, userns, users, volumes
 from polong.cri.engine import Engine, remove_tree
 from polong.cri.namespaces import SandboxNamespaces
 from polong.cri.ports import Image, Json, MappedIds
@@ -19,6 +19,7 @@ from polong.cri.undo import Undo
 from polong.criapi.wire import v1
 from polong.kit import ids
 from polong.kit.errors import FailedPrecondition, Invalid, NotFound
+from polong.linux import apparmor as profiles
 from polong.oci import bundle, vet
 from polong.oci import host as oci_host
 from polong.oci.spec import build
@@ -171,6 +172,7 @@ def _config(
             hostname=sandbox.config.hostname or socket.gethostname(),
             host=host,
             seccomp=seccomp.chosen(security, runtime_default=settings.seccomp_default),
+            apparmor=apparmor.chosen(security, enabled=settings.host.apparmor, default=engine.apparmor_default, loaded=profiles.loaded),
             devices=_devices(engine, asked),
         )
     )

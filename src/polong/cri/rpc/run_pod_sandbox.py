@@ -111,6 +111,7 @@ async def _make_pause(engine: Engine, sandbox: Sandbox, handler: Handler, undo: 
             cgroup=posixpath.join(record.cgroup_parent, sandbox.id),
             namespaces=namespaces.for_sandbox(security.namespace_options, record.netns, record.userns),
             seccomp=seccomp.pause(settings.seccomp_default),
+            apparmor=engine.apparmor_default,
             shm=sandbox_files.paths(directory, security.namespace_options).shm,
         ),
         settings.host,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polong.kubelet.host.processes import Group
-from polong.linux import capabilities, proc
+from polong.linux import apparmor, capabilities, proc
 from polong.linux.cgroups import Cgroups
 from polong.linux.dumpable import is_dumpable
 from polong.linux.idmaps import IDENTITY, IdMap
@@ -23,9 +23,10 @@ _JUDGED_CALLS = ("kill", "ptrace")
 _ALLOWING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 _MOST_PROCESSES = 200
 _PERFMON_SINCE = (6, 15)
-_LABEL_BYTES = 4096
 # Beyond all ids: of one that the Pod does not have, so that it equals none of the Pod's.
 _NOBODYS = 1 << 32
+# Default profiles of runtimes (ours, containerd's, CRI-O's): each lets its processes reach those under the same profile alone.
+_CLOSED_PROFILES = frozenset({"polong-default", "cri-containerd.apparmor.d", "crio-default"})
 _NAMED_HIDEPID = {"off": 0, "noaccess": 1, "invisible": 2, "ptraceable": 4}
 
 
@@ -92,7 +93,7 @@ class AccessReader:
         except (OSError, ValueError):
             yama = 0
         release = re.match(r"(\d+)\.(\d+)", (self.root / "sys/kernel/osrelease").read_text())
-        return Kernel(yama, release is not None and (int(release[1]), int(release[2])) >= _PERFMON_SINCE)
+        return Kernel(yama, release is not None and (int(release[1]), int(release[2])) >= _PERFMON_SINCE, _CLOSED_PROFILES)
 
     def subject(self, pid: int, member: Member, around: str = "") -> Subject | None:
         """None where it is gone, a zombie, or another process by now. `around`: PID namespace of its container's main process."""
@@ -119,7 +120,7 @@ class AccessReader:
                     namespace_root=self._namespace_root(pid),
                     hidepid=self._hidepid(pid),
                     refused_calls=member.refused_calls,
-                    lsm=self._label(pid),
+                    lsm=apparmor.label(pid, self.root),
                     pid=pid,
                 ),
                 started.start_time,
@@ -172,14 +173,6 @@ class AccessReader:
         """The node's."""
         return str((self.root / "self/ns" / kind).stat().st_ino)
 
-    def _label(self, pid: int) -> str:
-        try:
-            with (self.root / str(pid) / "attr/current").open("rb") as file:
-                text = file.read(_LABEL_BYTES).decode("utf-8", "replace").strip("\0\n ")
-        except OSError:
-            return ""
-        return "" if text.startswith("unconfined") else text
-
     def _hidepid(self, pid: int) -> int:
         level = 0
         for line in (self.root / str(pid) / "mountinfo").read_text("utf-8", "surrogateescape").splitlines():
@@ -225,7 +218,10 @@ def pod_access(pod: Json, asked: Sequence[Trial], kernel: Kernel) -> Json:
         "items": [
             item(access_changes.described(pod, caller.container), caller, each, kernel) for _, caller, seen in asked for each in seen
         ],
-        "notes": [*(_confined(caller) for _, caller, _ in asked if caller.process.lsm), *_unknown(asked)],
+        "notes": [
+            *(_confined(caller) for _, caller, _ in asked if caller.process.lsm not in {"", *kernel.closed_profiles}),
+            *_unknown(asked),
+        ],
     }
 
 

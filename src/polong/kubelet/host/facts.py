@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polong.kubelet.config import DnsConfig
-from polong.linux import proc
+from polong.linux import apparmor, proc
 
 _CAP_SYS_RESOURCE = 24
 _RESERVED_MEMORY = 100 * 1024 * 1024
@@ -34,6 +34,7 @@ class Facts:
     architecture: str
     lowest_score: int
     swap: int = 0
+    apparmor: bool = False
 
     @property
     def allocatable_memory(self) -> int:
@@ -64,6 +65,7 @@ def gather(disk_of: Path, node_ip: str = "", root: Path = Path("/")) -> Facts:
         architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
         lowest_score=_lowest_score(root),
         swap=memory.get("SwapTotal", 0),
+        apparmor=apparmor.enabled(root / "sys"),
     )
 
 

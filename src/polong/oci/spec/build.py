@@ -32,6 +32,7 @@ def sandbox(spec: SandboxSpec, host: Host) -> Json:
             "capabilities": capabilities.section(frozenset()),
             "noNewPrivileges": True,
             "oomScoreAdj": max(spec.oom_score_adj, host.oom_score_adj),
+            **process.apparmor(spec.apparmor_profile, host),
         },
         "root": {"path": spec.rootfs, "readonly": True},
         "mounts": mounts.sandbox(spec),

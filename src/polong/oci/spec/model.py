@@ -121,6 +121,7 @@ class SandboxSpec:
     args: tuple[str, ...] = ("/pause",)
     sysctls: Mapping[str, str] = field(default_factory=dict)
     seccomp: Json | None = None
+    apparmor_profile: str = ""
     resources: Resources = Resources(cpu_shares=2)
     oom_score_adj: int = 0
     shm: str = ""

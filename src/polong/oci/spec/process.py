@@ -30,9 +30,12 @@ def section(spec: ContainerSpec, host: Host) -> Json:
     }
     if spec.rlimits:
         result["rlimits"] = [{"type": limit.type, "soft": limit.soft, "hard": limit.hard} for limit in spec.rlimits]
-    if spec.apparmor_profile and host.apparmor:
-        result["apparmorProfile"] = spec.apparmor_profile
-    return result
+    return {**result, **apparmor(spec.apparmor_profile, host)}
+
+
+def apparmor(profile: str, host: Host) -> Json:
+    """The profile's name, which the runtime takes on as it executes the command; nothing where there is none to take on."""
+    return {"apparmorProfile": profile} if profile and host.apparmor else {}
 
 
 def for_exec(config: Json, args: Sequence[str], *, terminal: bool, size: TerminalSize | None = None) -> Json:

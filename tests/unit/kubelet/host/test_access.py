@@ -10,6 +10,7 @@ import pytest
 from polong.kubelet.host.access import AccessReader, Member, pod_access, refused_calls, trials
 from polong.kubelet.host.processes import Group
 from polong.objects.access import Kernel
+from polong.oci import apparmor
 
 STATUS = """Name:\tx
 PPid:\t1
@@ -91,10 +92,12 @@ def test_hidepid_and_namespaces_are_read(proc: Proc) -> None:
 
 
 def test_the_kernel_is_asked_what_it_is(proc: Proc) -> None:
-    assert proc.reader().kernel() == Kernel(0, perfmon_reads_memory=False)
+    closed = frozenset({"polong-default", "cri-containerd.apparmor.d", "crio-default"})
+    assert proc.reader().kernel() == Kernel(0, perfmon_reads_memory=False, closed_profiles=closed)
+    assert apparmor.DEFAULT in closed
     (proc.root / "sys/kernel/yama/ptrace_scope").write_text("2\n")
     (proc.root / "sys/kernel/osrelease").write_text("6.18.1\n")
-    assert proc.reader().kernel() == Kernel(2, perfmon_reads_memory=True)
+    assert proc.reader().kernel() == Kernel(2, perfmon_reads_memory=True, closed_profiles=closed)
 
 
 @pytest.mark.parametrize(
