@@ -4,7 +4,7 @@ import pytest
 
 from polong.cli import output
 from polong.cli.processes import Wanted
-from polong.cli.top import Top
+from polong.cli.top_looks import Top
 
 from .conftest import Api, Run
 
@@ -22,7 +22,7 @@ def test_percent_is_of_one_cpu_since_the_last_look() -> None:
     top.add(listing((1, 5.0, 10), (2, 1.0, 30)), 100.0)
     (seen,) = top.add(listing((1, 5.5, 10), (2, 1.0, 30), (3, 9.0, 20)), 102.0)
     assert [(each["pid"], each["cpuPercent"]) for each in seen["items"]] == [(1, 25.0), (2, 0.0), (3, 0.0)]
-    assert top.summary([seen]) == "web: 3 processes, 0 running, 0 zombies; CPU 25.0%, RSS 60; by cpu"
+    assert top.summary(top.items([seen])) == "web: 3 processes, 0 running, 0 zombies; CPU 25.0%, RSS 60; by cpu"
 
 
 @pytest.mark.parametrize(("key", "first"), [("m", 2), ("t", 3), ("p", 1), ("c", 1)])
