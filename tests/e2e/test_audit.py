@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
-from tests.e2e.cluster import Client, busybox, pod
+from tests.e2e.cluster import Client, busybox, eventually, pod
 
 SECRET = "s3cr3t-value-of-the-test"
 
@@ -57,3 +58,37 @@ def test_a_pod_that_shares_nothing_is_quiet(polong: Client) -> None:
         assert "No Pod that runs" in polong.try_("audit", "quiet").stderr
     finally:
         polong.delete("quiet")
+
+
+@pytest.mark.parametrize("users", [{}, {"hostUsers": False}], ids=["node", "userns"])
+def test_all_that_holds_secrets_is_listed_and_nothing_of_what_they_are(kubectl: Client, polong: Client, users: dict[str, bool]) -> None:
+    """envFrom, Secrets and tokens as files, and a worker of another user than its master's."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vault"}, "stringData": {"DB_LOGIN": SECRET, "tls.key": SECRET}}
+    mounts = [{"name": "tls", "mountPath": "/tls"}, {"name": "api", "mountPath": "/api"}]
+    begins = "start-stop-daemon -S -b -c www-data:www-data -x /bin/tail -- -f /dev/null; exec sleep 100000"
+    app = busybox("app", "sleep 100000", envFrom=[{"secretRef": {"name": "vault"}, "prefix": "V_"}], volumeMounts=mounts)
+    worker = busybox("worker", begins, env=[{"name": "W_TOKEN", "value": SECRET}])
+    peer = busybox("peer", "sleep 100000", volumeMounts=mounts[:1])
+    own = busybox("own", "sleep 100000", securityContext={"runAsUser": 33, "runAsGroup": 33, "capabilities": {"drop": ["ALL"]}})
+    volumes = [
+        {"name": "tls", "secret": {"secretName": "vault"}},
+        {"name": "api", "projected": {"sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}]}},
+    ]
+    made = pod("holds", app, worker, peer, own, shareProcessNamespace=True, volumes=volumes, automountServiceAccountToken=False, **users)
+    try:
+        polong.apply(secret)
+        done = kubectl.try_("apply", "-f", "-", stdin=yaml.safe_dump(made))
+        assert "read V_* (all of Secret vault)" in done.stderr
+        polong.ready("holds")
+        eventually(lambda: "tail -f" in polong("ps", "holds"), "the worker")
+        text, document = polong("audit", "holds"), polong("audit", "holds", "-o", "json")
+        told = {(each["container"], each["what"]): set(each["openTo"]) for each in json.loads(document)["findings"]}
+        assert told["app", "variable V_* (all of Secret vault)"] == {"worker", "peer"}
+        assert told["app", "/tls (Secret vault)"] == {"worker"}
+        assert told["app", "/api (token of the service account)"] == {"worker", "peer"}
+        assert "own" in told["worker", "variable W_TOKEN"], "the worker's user can read it, the master's alone could not"
+        for printed in (done.stdout, done.stderr, text, document):
+            assert SECRET not in printed
+    finally:
+        polong.delete("holds")
+        polong("delete", "secret", "vault", "--ignore-not-found")

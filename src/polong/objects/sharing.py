@@ -59,12 +59,42 @@ def shared(pod: Json) -> bool:
 
 
 def secret_variables(container: Json) -> list[str]:
-    """Names of variables that come from a Secret, or look as if they held one."""
-    found = []
+    """Names of variables that come from a Secret, or look as if they held one; `PREFIX*` for all the keys of a Secret."""
+    whole = [(entry.get("prefix") or "", (entry.get("secretRef") or {}).get("name")) for entry in container.get("envFrom") or ()]
+    found = [f"{prefix}* (all of Secret {secret})" for prefix, secret in whole if secret]
     for entry in container.get("env") or ():
-        source = entry.get("valueFrom") or {}
-        if "secretKeyRef" in source or (not source and looks_secret(str(entry.get("name", "")))):
-            found.append(str(entry.get("name", "")))
+        source, name = entry.get("valueFrom") or {}, str(entry.get("name", ""))
+        told = "fieldRef" in source or "resourceFieldRef" in source
+        if "secretKeyRef" in source or (not told and looks_secret(name)):
+            found.append(name)
+    return found
+
+
+@dataclass(frozen=True)
+class SecretFiles:
+    """Where a container has a volume that holds secrets, and what they are."""
+
+    volume: str
+    path: str
+    what: str
+
+
+def secret_files(pod: Json, container: Json) -> list[SecretFiles]:
+    """Mounts of Secrets and of tokens of the service account."""
+    held = {str(volume.get("name", "")): _held(volume) for volume in pods.spec(pod).get("volumes") or ()}
+    mounts = [(str(each.get("name", "")), str(each.get("mountPath", ""))) for each in container.get("volumeMounts") or ()]
+    return [SecretFiles(name, path, ", ".join(held[name])) for name, path in mounts if held.get(name)]
+
+
+def _held(volume: Json) -> list[str]:
+    if name := (volume.get("secret") or {}).get("secretName"):
+        return [f"Secret {name}"]
+    found = []
+    for source in (volume.get("projected") or {}).get("sources") or ():
+        if name := (source.get("secret") or {}).get("name"):
+            found.append(f"Secret {name}")
+        elif "serviceAccountToken" in source:
+            found.append("token of the service account")
     return found
 
 

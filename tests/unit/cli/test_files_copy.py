@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polong.cli import files_copy
@@ -93,6 +93,7 @@ async def test_links_of_the_archive_lead_nowhere_while_it_is_written(tmp_path: P
     assert [text.split()[0] for text in skipped] == ["here", "round", "abs"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.sampled_from(["..", ".", "a", "b", "l0", "l1", "l2"]), max_size=5)), max_size=3))
 def test_no_link_that_is_kept_leaves_the_copy(links: list[tuple[int, list[str]]]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -68,6 +68,25 @@ def test_a_secret_by_reference_counts_whatever_its_name() -> None:
     assert sharing.secret_variables(db) == ["X"]
 
 
+def test_what_comes_by_the_dozen_counts_as_well() -> None:
+    db = {
+        "envFrom": [{"secretRef": {"name": "s"}, "prefix": "DB_"}, {"configMapRef": {"name": "c"}}],
+        "env": [{"name": "API_TOKEN", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}],
+    }
+    assert sharing.secret_variables(db) == ["DB_* (all of Secret s)", "API_TOKEN"]
+
+
+def test_files_of_secrets_and_tokens() -> None:
+    sources = [{"serviceAccountToken": {"path": "token"}}, {"configMap": {"name": "c"}}, {"secret": {"name": "other"}}]
+    tls = {"name": "tls", "secret": {"secretName": "web"}}
+    volumes = [tls, {"name": "api", "projected": {"sources": sources}}, {"name": "e", "emptyDir": {}}]
+    mounts = [{"name": "tls", "mountPath": "/tls"}, {"name": "api", "mountPath": "/api"}, {"name": "e", "mountPath": "/e"}]
+    assert sharing.secret_files({"spec": {"volumes": volumes}}, {"volumeMounts": mounts}) == [
+        sharing.SecretFiles("tls", "/tls", "Secret web"),
+        sharing.SecretFiles("api", "/api", "token of the service account, Secret other"),
+    ]
+
+
 def test_warnings_name_and_never_tell() -> None:
     (text,) = sharing.warnings(pod(container("db", "PASSWORD", "TOKEN"), container("web")))
     assert "lets container web read PASSWORD, TOKEN" in text
