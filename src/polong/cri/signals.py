@@ -16,6 +16,16 @@ def stop_signal(asked: v1.Signal.ValueType, image: str) -> int:
     return parse(image) if image else signal.SIGTERM
 
 
+def effective(asked: v1.Signal.ValueType, number: int) -> v1.Signal.ValueType:
+    """What is sent, as the enumeration has it: what was asked for, else what came of the image."""
+    if asked != v1.RUNTIME_DEFAULT:
+        return asked
+    try:
+        return v1.Signal.Value(signals.cri_name(signals.name(number)))
+    except ValueError:
+        return v1.RUNTIME_DEFAULT
+
+
 def parse(text: str) -> int:
     """`SIGUSR1`, `USR1`, `10`, `SIGRTMIN+3`, `SIGRTMINPLUS3`; Invalid for anything else."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from polong.cri import signals
 from polong.cri.records import container as containers
 from polong.cri.records import sandbox as sandboxes
 from polong.cri.table import Container, Sandbox
@@ -80,5 +81,5 @@ def container_status(container: Container) -> v1.ContainerStatus:
         user=v1.ContainerUser(
             linux=v1.LinuxContainerUser(uid=record.uid, gid=record.gid, supplemental_groups=record.groups),
         ),
-        stop_signal=config.stop_signal,
+        stop_signal=signals.effective(config.stop_signal, record.stop_signal),
     )

@@ -30,6 +30,16 @@ def _by_name(full: str) -> int:
     return int(found) if isinstance(found, signal.Signals) else 0
 
 
+def cri_name(text: str) -> str:
+    """As CRI's enumeration spells it: `SIGRTMIN+3` is SIGRTMINPLUS3."""
+    return text.replace("+", "PLUS").replace("-", "MINUS")
+
+
+def pod_name(text: str) -> str:
+    """And back, as a Pod spells it."""
+    return text.replace("PLUS", "+").replace("MINUS", "-")
+
+
 def name(number: int) -> str:
     """`SIGHUP`; `SIGRTMIN+3` for what has no name of its own."""
     try:

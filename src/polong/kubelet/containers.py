@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from polong.criapi.wire import v1
+from polong.kit import signals
 from polong.kubelet import security
 from polong.kubelet.config import DnsConfig
 from polong.kubelet.environment import expand
@@ -125,6 +126,8 @@ def container_config(pod: Json, container: Json, attempt: int, around: Surroundi
         stdin_once=bool(container.get("stdinOnce")),
         tty=bool(container.get("tty")),
     )
+    if wanted := (container.get("lifecycle") or {}).get("stopSignal"):
+        config.stop_signal = v1.Signal.Value(signals.cri_name(wanted))
     config.linux.resources.CopyFrom(container_resources(pod, container, around.machine))
     namespaces = for_container(pod, around.target_id)
     config.linux.security_context.CopyFrom(security.container_security(pod, container, namespaces, around.seccomp_profiles))

@@ -147,6 +147,8 @@ def _seen(at: Scene, kind: str, container: Json) -> Json:
     }
     if latest.state != "created":
         status["containerID"] = ID_SCHEME + latest.id
+    if latest.stop_signal:
+        status["stopSignal"] = latest.stop_signal
     if kind != "ephemeralContainers":
         status["resources"] = resize.reported(container, latest, at.known.resize.actuated)
         if requests := resize.given(container).get("requests"):

@@ -42,7 +42,7 @@ class Identity:
 @dataclass(frozen=True)
 class Container:
     """`attempt` is the restart count; `spec_hash` says from which spec it was made. Times are None until they happened. `applied` and
-    `user` are None where the runtime does not tell."""
+    `user` are None where the runtime does not tell, `stop_signal` (spelt as Pods do) is empty then."""
 
     id: str
     name: str
@@ -62,6 +62,7 @@ class Container:
     log_path: str = ""
     applied: Applied | None = None
     user: Identity | None = None
+    stop_signal: str = ""
 
     @property
     def alive(self) -> bool:

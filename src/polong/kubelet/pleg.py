@@ -12,6 +12,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from polong.criapi.wire import v1
+from polong.kit import signals
 from polong.kit.clock import Clock, from_nanoseconds
 from polong.kit.errors import NotFound, PolongError
 from polong.kubelet import containers
@@ -56,6 +57,7 @@ def container_of(status: v1.ContainerStatus, sandbox_id: str) -> Container:
         spec_hash=status.annotations.get(containers.HASH, ""),
         log_path=status.log_path,
         applied=applied_of(status.resources.linux) if status.resources.HasField("linux") else None,
+        stop_signal=signals.pod_name(v1.Signal.Name(status.stop_signal)) if status.stop_signal != v1.RUNTIME_DEFAULT else "",
         user=identity_of(status.user.linux) if status.user.HasField("linux") else None,
     )
 

@@ -36,6 +36,8 @@ CARRIED_OUT = {
     "spec.containers[].ports[].protocol",
     "spec.containers[].resources.limits",
     "spec.containers[].resources.requests",
+    "spec.containers[].resizePolicy[].resourceName",
+    "spec.containers[].resizePolicy[].restartPolicy",
     "spec.containers[].securityContext.allowPrivilegeEscalation",
     "spec.containers[].securityContext.appArmorProfile.localhostProfile",
     "spec.containers[].securityContext.appArmorProfile.type",
@@ -99,8 +101,6 @@ WITHOUT_EFFECT = {
     "spec.automountServiceAccountToken": "admission mounts the token, or not",
     "spec.containers[].env[].valueFrom.fieldRef.apiVersion": "there is one version",
     "spec.containers[].ports[].name": "a name for others to use",
-    "spec.containers[].resizePolicy[].resourceName": "resources cannot be resized",
-    "spec.containers[].resizePolicy[].restartPolicy": "resources cannot be resized",
     "spec.enableServiceLinks": "there are no Services",
     "spec.nodeSelector": "the scheduler's: a Pod that fits nowhere waits",
     "spec.nodeName": "must be the one node, else refused",
@@ -153,7 +153,7 @@ WITH_ALL_BELOW = (
 SCHEDULING = ("spec.affinity.", "spec.topologySpreadConstraints[].")
 """Decides whether the one node will do: tests of scheduling."""
 
-YOUNG = (".defaultUser", ".user", ".grpc.mode", ".httpGet.protocol", ".lifecycle.stopSignal")
+YOUNG = (".defaultUser", ".user", ".grpc.mode", ".httpGet.protocol")
 """Refused wherever they are."""
 
 _SAMPLES: dict[str, Any] = {

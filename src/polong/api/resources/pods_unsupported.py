@@ -42,7 +42,6 @@ POD: dict[str, Refused] = {
 }
 
 CONTAINER: dict[str, Refused] = {
-    "lifecycle.stopSignal": _given,
     "resources.claims": _given,
     "securityContext.seLinuxOptions": _given,
     "securityContext.windowsOptions": _given,
