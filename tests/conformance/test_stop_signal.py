@@ -34,9 +34,12 @@ def test_the_pods_word_goes_before_the_images(cluster: Cluster, share: bool) -> 
 @pytest.mark.behaviour("termination/stop-signal")
 def test_names_beyond_the_usual_and_the_default(cluster: Cluster) -> None:
     plain = pod("default", busybox("c", TELLS), {**signalled("x", "SIGRTMIN+3")["spec"]["containers"][0], "name": "realtime"})
-    cluster.create("pods", {**plain, "spec": {**plain["spec"], "os": {"name": "linux"}}})
+    web = {"name": "web", "image": "nginx", "imagePullPolicy": "IfNotPresent"}
+    spec = {**plain["spec"], "os": {"name": "linux"}, "containers": [*plain["spec"]["containers"], web]}
+    cluster.create("pods", {**plain, "spec": spec})
     made = cluster.ready("default")
-    assert {name: each["stopSignal"] for name, each in statuses(made).items()} == {"c": "SIGTERM", "realtime": "SIGRTMIN+3"}
+    expected = {"c": "SIGTERM", "realtime": "SIGRTMIN+3", "web": "SIGQUIT"}
+    assert {name: each["stopSignal"] for name, each in statuses(made).items()} == expected
 
 
 @pytest.mark.behaviour("termination/stop-signal")

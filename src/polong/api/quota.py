@@ -115,12 +115,14 @@ def _crosses(affinity: Json) -> bool:
 def unsaid(pod: Json, hard: Iterable[str]) -> str:
     """`must specify cpu for: a,b; memory for: a` where containers leave out what a quota counts; empty where they do not."""
     missing: dict[str, set[str]] = {}
+    own = pods.spec(pod).get("resources") or {}
+    together = {f"{part}.{name}" for part in ("requests", "limits") for name in own.get(part) or {}} | set(own.get("requests") or ())
     for field in ("containers", "initContainers"):
         for container in pods.spec(pod).get(field) or ():
             resources = container.get("resources") or {}
             said = {f"{part}.{name}" for part in ("requests", "limits") for name in resources.get(part) or {}}
             said |= set(resources.get("requests") or ())
-            for name in set(hard) & _REQUIRED - said:
+            for name in set(hard) & _REQUIRED - said - together:
                 missing.setdefault(name, set()).add(str(container.get("name", "")))
     texts = [f"{name} for: {','.join(sorted(missing[name]))}" for name in sorted(missing)]
     return f"must specify {'; '.join(texts)}" if texts else ""

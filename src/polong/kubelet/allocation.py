@@ -94,7 +94,7 @@ class Allocations:
         for before in [each for each, owner in grant.names.items() if owner == name]:
             grant.actuated.pop(before, None)
             del grant.names[before]
-        grant.actuated[container_id] = resize.given(container)
+        grant.actuated[container_id] = resize.effective(pod, container)
         grant.names[container_id] = name
         self._save(pods.uid(pod), grant)
 
@@ -104,7 +104,7 @@ class Allocations:
         if grant is None:
             return
         for container_id, name in done.items():
-            grant.actuated[container_id] = resize.given(pods.find_container(pod, name) or {})
+            grant.actuated[container_id] = resize.effective(pod, pods.find_container(pod, name) or {})
             grant.names[container_id] = name
         grant.limits = limits
         self._save(pods.uid(pod), grant)
@@ -165,6 +165,8 @@ class Allocations:
             return {}
         statuses = []
         for name, resources in grant.allocated.items():
+            if name == _WHOLE:
+                continue
             held = grant.actuated.get(_instance(grant, name)) or {}
             statuses.append({"name": name, "resources": held, "allocatedResources": resources.get("requests") or {}})
         return podresources.reserved({**given(grant.pod, grant.allocated), "status": {"containerStatuses": statuses}})
@@ -192,8 +194,13 @@ class Allocations:
         fresh.replace(directory / _FILE)
 
 
+_WHOLE = ""
+"""The Pod's own resources, among those of its containers."""
+
+
 def _asked(pod: Json) -> dict[str, Json]:
-    return {each["name"]: resize.given(each) for each in _resizable(pod)}
+    whole = pods.spec(pod).get("resources")
+    return {**({_WHOLE: whole} if whole else {}), **{each["name"]: resize.given(each) for each in _resizable(pod)}}
 
 
 def _resizable(pod: Json) -> Iterable[Json]:
@@ -202,9 +209,11 @@ def _resizable(pod: Json) -> Iterable[Json]:
 
 def given(pod: Json, allocated: Mapping[str, Json]) -> Json:
     """A copy with these resources, where they are others than its own."""
-    if all(allocated.get(each["name"], resize.given(each)) == resize.given(each) for each in _resizable(pod)):
+    if all(allocated.get(name, asked) == asked for name, asked in _asked(pod).items()):
         return pod
     spec = dict(pods.spec(pod))
+    if _WHOLE in allocated:
+        spec["resources"] = allocated[_WHOLE]
     for name in ("containers", "initContainers"):
         if name in spec:
             spec[name] = [

@@ -141,14 +141,14 @@ def container_config(pod: Json, container: Json, attempt: int, around: Surroundi
 
 
 def container_resources(pod: Json, container: Json, machine: Machine) -> v1.LinuxContainerResources:
-    found = resized(container)
+    found = resized(pod, container)
     found.oom_score_adj = oom_score(pod, container, machine)
     return found
 
 
-def resized(container: Json) -> v1.LinuxContainerResources:
+def resized(pod: Json, container: Json) -> v1.LinuxContainerResources:
     """Of them, what can change while it runs."""
-    wanted = applied(container)
+    wanted = applied(pod, container)
     return v1.LinuxContainerResources(
         cpu_period=PERIOD, cpu_shares=wanted.shares, cpu_quota=wanted.quota, memory_limit_in_bytes=wanted.memory
     )

@@ -150,7 +150,7 @@ def _seen(at: Scene, kind: str, container: Json) -> Json:
     if latest.stop_signal:
         status["stopSignal"] = latest.stop_signal
     if kind != "ephemeralContainers":
-        status["resources"] = resize.reported(container, latest, at.known.resize.actuated)
+        status["resources"] = resize.reported(at.pod, container, latest, at.known.resize.actuated)
         if requests := resize.given(container).get("requests"):
             status["allocatedResources"] = requests
     if latest.user is not None and latest.state != "created":

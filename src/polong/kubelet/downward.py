@@ -88,6 +88,12 @@ def resource(pod: Json, container: Json | None, reference: Json, node: Allocatab
     amount = quantity.parse(given[item]) if item in given else Fraction(0)
     if not amount:
         limits = (of.get("resources") or {}).get("limits") or {}
-        amount = node.of(item) if kind == "limits" else quantity.parse(limits.get(item, 0))
+        amount = _at_most(pod, item, node) if kind == "limits" else quantity.parse(limits.get(item, 0))
     divisor = quantity.parse(reference.get("divisor") or "1") or Fraction(1)
     return str(math.ceil(amount / divisor))
+
+
+def _at_most(pod: Json, item: str, node: Allocatable) -> Fraction:
+    """What a container without a limit may use: what its Pod may, else what the node can give."""
+    whole = ((pods.spec(pod).get("resources") or {}).get("limits") or {}).get(item)
+    return node.of(item) if whole is None else quantity.parse(whole)

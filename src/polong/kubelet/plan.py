@@ -241,7 +241,7 @@ def _misfit(here: _Situation, container: Json, latest: Container) -> Kill | Remo
     lasting = pods.is_sidecar(container) or not pods.is_init(here.pod, container)
     if lasting and latest.spec_hash and latest.spec_hash != container_hash(container):
         return _kill(here.pod, latest, f"Container {latest.name} definition changed, will be restarted", replaced=True)
-    lacking = resize.lacking(container, latest, here.memory.actuated) if lasting else frozenset()
+    lacking = resize.lacking(here.pod, container, latest, here.memory.actuated) if lasting else frozenset()
     if lacking and (latest.state == "created" or resize.restarts(container, lacking)):
         return _kill(here.pod, latest, f"Container {latest.name} resize requires restart", replaced=True)
     if latest.id in here.memory.requested and not restarts.never_restarts(here.pod, container):

@@ -14,7 +14,7 @@ from typing import Any
 
 from polong.kubelet.decisions import Memory, Resize
 from polong.kubelet.observation import Applied, Container, Observation
-from polong.kubelet.resources import MIN_SHARES, PodLimits, applied, milli_of_quota, milli_of_shares, pod_limits
+from polong.kubelet.resources import MIN_SHARES, PodLimits, applied, bounded, milli_of_quota, milli_of_shares, pod_limits
 from polong.objects import pod as pods
 from polong.objects import podresources, quantity
 
@@ -58,13 +58,18 @@ def given(container: Json) -> Json:
     return found
 
 
-def lacking(container: Json, latest: Container, actuated: Mapping[str, Json]) -> frozenset[str]:
+def effective(pod: Json, container: Json) -> Json:
+    """As `given`, with the limits that it has from its Pod."""
+    return given(bounded(pod, container))
+
+
+def lacking(pod: Json, container: Json, latest: Container, actuated: Mapping[str, Json]) -> frozenset[str]:
     """cpu and memory of which this instance has not what it was given."""
     if (held := actuated.get(latest.id)) is not None:
-        return frozenset(name for name in RESIZABLE if _amounts(held, name) != _amounts(given(container), name))
+        return frozenset(name for name in RESIZABLE if _amounts(held, name) != _amounts(effective(pod, container), name))
     if latest.applied is None:
         return frozenset()
-    wanted = applied(container)
+    wanted = applied(pod, container)
     cpu = (latest.applied.shares, latest.applied.quota) != (wanted.shares, wanted.quota)
     memory = latest.applied.memory != wanted.memory
     return frozenset(name for name, differs in (("cpu", cpu), ("memory", memory)) if differs)
@@ -89,7 +94,7 @@ def outstanding(pod: Json, seen: Observation, memory: Memory) -> tuple[str, ...]
     found = []
     for container in pods.lasting(pod):
         latest = seen.latest(container["name"])
-        if latest is not None and latest.state == "running" and lacking(container, latest, memory.actuated):
+        if latest is not None and latest.state == "running" and lacking(pod, container, latest, memory.actuated):
             found.append(latest.id)
     return tuple(found)
 
@@ -101,22 +106,22 @@ def resize(pod: Json, seen: Observation, memory: Memory) -> Resize | None:
     for container_id in outstanding(pod, seen, memory):
         latest = next(each for each in seen.containers if each.id == container_id)
         container = names[latest.name]
-        if not restarts(container, lacking(container, latest, memory.actuated)):
+        if not restarts(container, lacking(pod, container, latest, memory.actuated)):
             ids.append(container_id)
     moved = memory.limits is not None and memory.limits != pod_limits(pod)
     return Resize(tuple(ids)) if ids or moved else None
 
 
-def reported(container: Json, latest: Container, actuated: Mapping[str, Json]) -> Json:
+def reported(pod: Json, container: Json, latest: Container, actuated: Mapping[str, Json]) -> Json:
     """status.resources: what the instance has, in the words of its allocation where that comes to the same."""
     wanted = {part: dict(amounts) for part, amounts in given(container).items() if part in ("requests", "limits")}
     if latest.state != "running" or latest.applied is None:
         return wanted
     requests, limits = wanted.get("requests", {}), wanted.get("limits", {})
     held = (actuated.get(latest.id) or {}).get("requests") or {}
-    if "memory" in held:
+    if "memory" in held and "memory" in requests:
         requests["memory"] = held["memory"]
-    _correct(requests, limits, latest.applied, applied(container))
+    _correct(requests, limits, latest.applied, applied(pod, container))
     return {part: amounts for part, amounts in (("limits", limits), ("requests", requests)) if amounts}
 
 
@@ -137,7 +142,7 @@ def _set(limits: Json, name: str, amount: str) -> None:
 
 def summary(pod: Json, error: str = "") -> str:
     """What Events of a resize end with. Source: kubelet events/pod_resize.go."""
-    found: Json = {}
+    found: Json = {"resources": pods.spec(pod)["resources"]} if pods.spec(pod).get("resources") else {}
     for kind in ("initContainers", "containers"):
         rows = [{"name": each["name"], "resources": given(each)} for each in pods.spec(pod).get(kind) or () if is_resizable(pod, each)]
         if rows:

@@ -38,7 +38,7 @@ class Resizer:
         for each in chosen:
             container = pods.find_container(pod, each.name)
             assert container is not None
-            request = v1.UpdateContainerResourcesRequest(container_id=each.id, linux=resized(container))
+            request = v1.UpdateContainerResourcesRequest(container_id=each.id, linux=resized(pod, container))
             try:
                 await self._runtime.update_container_resources(request)
             except NotFound:
@@ -50,7 +50,7 @@ class Resizer:
 
     async def _verify(self, pod: Json, container: Container) -> None:
         """Under v2 the kernel would kill what does not fit any more; so less memory than is used now is not set."""
-        wanted = applied(pods.find_container(pod, container.name) or {}).memory
+        wanted = applied(pod, pods.find_container(pod, container.name) or {}).memory
         held = container.applied.memory if container.applied is not None else 0
         if not wanted or (held and wanted >= held):
             return

@@ -41,6 +41,19 @@ class Demand:
     memory_limit: int | None
 
 
+def bounded(pod: Json, container: Json) -> Json:
+    """A container without limits of its own has those of its Pod, where that has any. Source: kuberuntime getCPULimit, getMemoryLimit."""
+    whole = (pods.spec(pod).get("resources") or {}).get("limits") or {}
+    own = (container.get("resources") or {}).get("limits") or {}
+    missing = {name: whole[name] for name in ("cpu", "memory") if name in whole and name not in own}
+    if not missing or pods.is_ephemeral(pod, container):
+        return container
+    resources = dict(container.get("resources") or {})
+    # What is not requested stays so: only a limit of its own makes a request.
+    requests = dict.fromkeys(missing, "0") | (resources.get("requests") or {})
+    return {**container, "resources": {**resources, "limits": {**own, **missing}, "requests": requests}}
+
+
 def demand(container: Json) -> Demand:
     """A request that is not given is the limit."""
     resources = container.get("resources") or {}
@@ -69,11 +82,21 @@ def milli_of_quota(given: int) -> int:
     return given * 1000 // PERIOD
 
 
-def applied(container: Json) -> Applied:
+def applied(pod: Json, container: Json) -> Applied:
     """What the kernel is told of its requests and limits."""
-    wanted = demand(container)
+    wanted = demand(bounded(pod, container))
     limit = quota(wanted.milli_limit) if wanted.milli_limit else 0
     return Applied(shares(wanted.milli_request or 0), limit, wanted.memory_limit or 0)
+
+
+def _share(pod: Json) -> int:
+    """Of what the Pod requests as a whole and no container does: an equal part each. Source: qos remainingReqPerContainer."""
+    own = ((pods.spec(pod).get("resources") or {}).get("requests") or {}).get("memory")
+    if own is None:
+        return 0
+    containers = [*pods.init_containers(pod), *pods.containers(pod)]
+    left = quantity.value(own) - sum(demand(each).memory_request or 0 for each in containers)
+    return max(left, 0) // max(len(containers), 1)
 
 
 def oom_score(pod: Json, container: Json, machine: Machine) -> int:
@@ -83,7 +106,7 @@ def oom_score(pod: Json, container: Json, machine: Machine) -> int:
     elif kind == "BestEffort":
         score = BEST_EFFORT_SCORE
     else:
-        request = demand(container).memory_request or 0
+        request = (demand(container).memory_request or 0) + _share(pod)
         score = 1_000 - 1_000 * request // max(machine.memory, 1)
         score = min(max(score, 1_000 + GUARANTEED_SCORE), BEST_EFFORT_SCORE - 1)
     return max(score, machine.lowest_score)
@@ -116,7 +139,11 @@ def pod_limits(pod: Json) -> PodLimits:
     memory = None
     if wanted and all(each.memory_limit for each in wanted):
         memory = _at_most(pod, lambda each: each.memory_limit or 0)
-    return PodLimits(shares(request), cpu, PERIOD, memory)
+    own = demand({"resources": pods.spec(pod).get("resources")})
+    if own.milli_request is not None:
+        request = own.milli_request
+    cpu = quota(own.milli_limit) if own.milli_limit else cpu
+    return PodLimits(shares(request), cpu, PERIOD, own.memory_limit or memory)
 
 
 def _at_most(pod: Json, amount: Callable[[Demand], int]) -> int:

@@ -38,6 +38,9 @@ def pod_status(pod: Json, seen: Observation, known: Circumstances, now: datetime
             status[key] = old[key]
     if known.verdict is not None and at.ended and old.get("phase") not in phases.FINAL:
         status |= {"phase": phases.FAILED, "reason": known.verdict.reason, "message": known.verdict.message}
+    if whole := pods.spec(pod).get("resources"):
+        status["resources"] = old.get("resources", whole) if known.resize.running else whole
+        status["allocatedResources"] = whole.get("requests") or {}
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
     status |= _addresses(pod, old, seen, known)

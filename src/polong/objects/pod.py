@@ -164,7 +164,10 @@ def grace_seconds(pod: Json) -> int:
 
 
 def qos_class(pod: Json) -> str:
-    """Guaranteed, Burstable or BestEffort, over regular and init containers. Source: pkg/apis/core/v1/helper/qos."""
+    """Guaranteed, Burstable or BestEffort: by the Pod's own resources where it has any, else over regular and init containers. Source:
+    pkg/apis/core/v1/helper/qos."""
+    if any((spec(pod).get("resources") or {}).get(part) for part in ("requests", "limits")):
+        return _own_qos_class(spec(pod)["resources"])
     counted = [container for field, _, container in all_containers(pod) if field != "ephemeralContainers"]
     seen = False
     guaranteed = True
@@ -180,3 +183,14 @@ def qos_class(pod: Json) -> str:
     if not seen:
         return "BestEffort"
     return "Guaranteed" if guaranteed else "Burstable"
+
+
+def _own_qos_class(resources: Json) -> str:
+    amounts = {
+        part: {name: quantity.parse(text) for name, text in (resources.get(part) or {}).items() if name in ("cpu", "memory")}
+        for part in ("requests", "limits")
+    }
+    if not any(amount for part in amounts.values() for amount in part.values()):
+        return "BestEffort"
+    both = amounts["limits"]
+    return "Guaranteed" if set(both) == {"cpu", "memory"} and all(both.values()) and amounts["requests"] == both else "Burstable"

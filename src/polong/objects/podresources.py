@@ -29,9 +29,20 @@ def is_extended(name: str) -> bool:
     return bool(slash) and domain != "kubernetes.io" and not domain.endswith(".kubernetes.io") and not name.startswith("requests.")
 
 
+def is_pod_level(name: str) -> bool:
+    """A resource that a Pod may have of its own, beside those of its containers (KEP-2837)."""
+    return name in ("cpu", "memory") or name.startswith("hugepages-")
+
+
 def total(pod: Json, part: str) -> Amounts:
-    """`part` is requests or limits. A limit that one container lacks counts as nothing, as in Kubernetes' own sums."""
+    """`part` is requests or limits; what the Pod says for itself goes before the sum. A limit that a container lacks counts as nothing, as
+    in Kubernetes' own sums."""
     return _total(pod, part, lambda container: of(container, part))
+
+
+def of_containers(pod: Json, part: str) -> Amounts:
+    """As `total`, of what containers say alone, without overhead."""
+    return _total({"spec": {**spec(pod), "overhead": {}}}, part, lambda container: of(container, part), own=False)
 
 
 def reserved(pod: Json) -> Amounts:
@@ -53,7 +64,7 @@ def reserved(pod: Json) -> Amounts:
     return _total(pod, "requests", most)
 
 
-def _total(pod: Json, part: str, of_one: Callable[[Json], Amounts]) -> Amounts:
+def _total(pod: Json, part: str, of_one: Callable[[Json], Amounts], *, own: bool = True) -> Amounts:
     found = spec(pod)
     together: Amounts = {}
     for container in found.get("containers") or ():
@@ -70,6 +81,8 @@ def _total(pod: Json, part: str, of_one: Callable[[Json], Amounts]) -> Amounts:
             _raise(highest, asked)
     _add(together, sidecars)
     _raise(together, highest)
+    if own:
+        together |= {name: amount for name, amount in of(found, part).items() if is_pod_level(name)}
     for name, amount in (found.get("overhead") or {}).items():
         if part == "requests" or together.get(name):
             together[name] = together.get(name, Fraction(0)) + quantity.parse(amount)

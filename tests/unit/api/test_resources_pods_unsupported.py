@@ -72,6 +72,8 @@ CARRIED_OUT = {
     "spec.hostPID",
     "spec.hostname",
     "spec.readinessGates[].conditionType",
+    "spec.resources.limits",
+    "spec.resources.requests",
     "spec.restartPolicy",
     "spec.runtimeClassName",
     "spec.securityContext.fsGroup",

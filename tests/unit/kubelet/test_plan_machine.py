@@ -272,7 +272,9 @@ class Life(RuleBasedStateMachine):
             latest = self.seen().latest(each["name"])
             assert latest is not None
             assert latest.alive or not restarts.wanted(self.pod, each, latest, self.memory), each["name"]
-            assert not latest.alive or not resize.lacking(each, latest, self.memory.actuated), f"{each['name']} has not what it was given"
+            assert not latest.alive or not resize.lacking(self.pod, each, latest, self.memory.actuated), (
+                f"{each['name']} has not what it was given"
+            )
         assert self.memory.limits == pod_limits(self.pod)
 
     @precondition(lambda self: self.running())

@@ -122,13 +122,13 @@ async def test_a_file_that_cannot_be_read_is_no_obstacle(bench: Bench) -> None:
 
 def test_where_nobody_remembers_the_kernel_is_asked() -> None:
     wanted = sized("100m", "200m")
-    assert lacking(wanted, instance(applied=Applied(102, 20_000)), {}) == frozenset()
-    assert lacking(wanted, instance(applied=Applied(51, 20_000)), {}) == {"cpu"}
-    assert lacking(wanted, instance(applied=Applied(102, 20_000, 1024)), {}) == {"memory"}
-    assert lacking(wanted, instance(), {}) == frozenset()
+    assert lacking(pod(), wanted, instance(applied=Applied(102, 20_000)), {}) == frozenset()
+    assert lacking(pod(), wanted, instance(applied=Applied(51, 20_000)), {}) == {"cpu"}
+    assert lacking(pod(), wanted, instance(applied=Applied(102, 20_000, 1024)), {}) == {"memory"}
+    assert lacking(pod(), wanted, instance(), {}) == frozenset()
     # 2m and 1m are the same to the kernel: only who remembers can tell.
-    assert lacking(sized("1m"), instance(applied=Applied(2)), {}) == frozenset()
-    assert lacking(sized("1m"), instance(applied=Applied(2)), {"app0": sized("2m")["resources"]}) == {"cpu"}
+    assert lacking(pod(), sized("1m"), instance(applied=Applied(2)), {}) == frozenset()
+    assert lacking(pod(), sized("1m"), instance(applied=Applied(2)), {"app0": sized("2m")["resources"]}) == {"cpu"}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_where_nobody_remembers_the_kernel_is_asked() -> None:
     ],
 )
 def test_the_status_tells_what_is_in_force(applied: Applied, expected: Json) -> None:
-    assert reported(sized("100m", "200m"), instance(applied=applied), {}) == expected
+    assert reported(pod(), sized("100m", "200m"), instance(applied=applied), {}) == expected
 
 
 def test_what_is_kept_for_a_pod_that_is_resized() -> None:
@@ -150,3 +150,25 @@ def test_what_is_kept_for_a_pod_that_is_resized() -> None:
     assert podresources.reserved(made)["cpu"] * 1000 == 500
     made["status"]["conditions"] = [{"type": "PodResizePending", "reason": "Infeasible", "status": "True"}]
     assert podresources.reserved(made)["cpu"] * 1000 == 200
+
+
+async def test_who_has_no_limit_follows_its_pod(bench: Bench) -> None:
+    whole = {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+    bench.api.create(pod(container(), sized("10m", "50m", name="own"), resources=whole))
+    await bench.until(lambda: len(bench.runtime.live()) == 2)
+    (app,), (own,) = bench.runtime.live("app"), bench.runtime.live("own")
+    assert (app.resources.linux.cpu_shares, app.resources.linux.cpu_quota, app.resources.linux.memory_limit_in_bytes) == (
+        2,
+        50_000,
+        64 << 20,
+    )
+    assert (own.resources.linux.cpu_quota, own.resources.linux.memory_limit_in_bytes) == (5_000, 64 << 20)
+    found = copy.deepcopy(bench.api.objects[UID])
+    found["spec"]["resources"] = {"requests": {"cpu": "200m"}, "limits": {"cpu": "800m", "memory": "64Mi"}}
+    found["metadata"]["generation"] += 1
+    bench.api.objects[UID] = found
+    bench.api._tell("MODIFIED", found)
+    await bench.until(lambda: bench.runtime.live("app")[0].resources.linux.cpu_quota == 80_000)
+    assert bench.runtime.live("own")[0].resources.linux.cpu_quota == 5_000
+    await bench.until(lambda: [each.quota for each in bench.cgroups.limits][-1:] == [80_000])
+    assert bench.cgroups.limits[-1].shares == 204

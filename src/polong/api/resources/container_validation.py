@@ -65,7 +65,7 @@ def _container(container: Json, spec: Json, path: str, volumes: set[str]) -> Ite
         yield fields.unsupported(f"{path}.terminationMessagePolicy", container["terminationMessagePolicy"], _MESSAGE_POLICIES)
     yield from pod_environment.validate(container, path)
     yield from _mounts(container, f"{path}.volumeMounts", volumes)
-    yield from _resources(container.get("resources") or {}, f"{path}.resources")
+    yield from resources(container.get("resources") or {}, f"{path}.resources")
     yield from _resize_policy(container.get("resizePolicy") or [], f"{path}.resizePolicy", spec.get("restartPolicy", ""))
     yield from _restart_policy(container, path)
     context = container.get("securityContext") or {}
@@ -213,7 +213,7 @@ def _extended(name: str, part: str, amounts: Mapping[tuple[str, str], Any], path
         yield fields.invalid(f"{path}.requests", str(amount), f"must be equal to {name} limit of {limit}")
 
 
-def _resources(resources: Json, path: str) -> Iterator[Cause]:
+def resources(resources: Json, path: str) -> Iterator[Cause]:
     amounts: dict[tuple[str, str], Any] = {}
     for part in ("limits", "requests"):
         for name, text in (resources.get(part) or {}).items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from polong.objects import podresources
+
 Json = dict[str, Any]
 
 _PROBE = {"failureThreshold": 3, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1}
@@ -24,6 +26,28 @@ def apply(spec: Json) -> None:
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for container in spec.get(field) or ():
             _container(container, host_network=spec.get("hostNetwork") is True)
+    _pod_requests(spec)
+
+
+def _pod_requests(spec: Json) -> None:
+    """Of a Pod with resources of its own: what its containers request together, else what its limits say."""
+    resources = spec.get("resources")
+    if not isinstance(resources, dict) or not (resources.get("limits") or resources.get("requests")):
+        return
+    try:
+        together = podresources.of_containers({"spec": spec}, "requests")
+    except ValueError:
+        # Validation says which quantity is none.
+        return
+    requests = dict(resources.get("requests") or {})
+    for name, amount in together.items():
+        if podresources.is_pod_level(name):
+            requests.setdefault(name, podresources.text(name, amount))
+    for name, amount in (resources.get("limits") or {}).items():
+        if podresources.is_pod_level(name):
+            requests.setdefault(name, amount)
+    if requests:
+        resources["requests"] = requests
 
 
 def _volume(volume: Json) -> None:

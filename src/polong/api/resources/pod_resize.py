@@ -20,9 +20,13 @@ _FIELDS = ("containers", "initContainers")
 
 
 def keep_the_rest(new: Json, old: Json) -> None:
-    """Take resources and resize policies from `new`, by container name; whatever else it says is discarded."""
+    """Take the Pod's own resources, and those and the resize policies of containers by their names, from `new`; whatever else it says is
+    discarded."""
     asked = new.get("spec") or {}
     new["spec"] = old["spec"]
+    new["spec"].pop("resources", None)
+    if "resources" in asked:
+        new["spec"]["resources"] = asked["resources"]
     for field in _FIELDS:
         given = {container.get("name"): container for container in asked.get(field) or ()}
         for container in new["spec"].get(field) or ():
@@ -47,6 +51,7 @@ def validate_update(new: Json, old: Json) -> Iterator[Cause]:
     before = old.get("status", {}).get("qosClass") or pods.qos_class(old)
     if pods.qos_class(new) != before:
         yield fields.invalid("spec", pods.qos_class(new), "Pod QOS Class may not change as a result of resizing")
+    yield from _removed(new["spec"], old["spec"], "spec.resources")
     for field in _FIELDS:
         for index, (after, was) in enumerate(zip(new["spec"].get(field) or (), old["spec"].get(field) or (), strict=True)):
             yield from _removed(after, was, f"spec.{field}[{index}].resources")
@@ -64,7 +69,7 @@ def _removed(after: Json, was: Json, path: str) -> Iterator[Cause]:
 
 def _fixed(spec: Json) -> Json:
     """`spec` without cpu and memory of what may be resized: regular containers and side-cars."""
-    fixed = dict(spec)
+    fixed = _without(spec) if spec.get("resources") else dict(spec)
     for field in _FIELDS:
         if field in spec:
             fixed[field] = [_without(one) if field == "containers" or one.get("restartPolicy") == "Always" else one for one in spec[field]]

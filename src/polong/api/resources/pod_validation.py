@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from polong.api.resources import container_validation as containers
-from polong.api.resources import fields, metadata, pod_ephemeral, pod_scheduling, pod_security, pod_volumes
+from polong.api.resources import fields, metadata, pod_ephemeral, pod_resources, pod_scheduling, pod_security, pod_volumes
 from polong.kit.errors import Cause
 from polong.objects import names
 
@@ -28,6 +28,7 @@ def validate(spec: Json, *, creating: bool) -> Iterator[Cause]:
     if creating and spec.get("ephemeralContainers"):
         yield fields.forbidden("spec.ephemeralContainers", "cannot be set on create")
     yield from pod_ephemeral.validate(spec)
+    yield from pod_resources.validate(spec)
     if spec["restartPolicy"] not in _RESTART:
         yield fields.unsupported("spec.restartPolicy", spec["restartPolicy"], _RESTART)
     deadline = spec.get("activeDeadlineSeconds")

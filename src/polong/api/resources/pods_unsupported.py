@@ -31,7 +31,7 @@ POD: dict[str, Refused] = {
     "hostnameOverride": _given,
     "os.name": _not("linux"),
     "resourceClaims": _given,
-    "resources": _given,
+    "resources.claims": _given,
     "schedulingGates": _given,
     "schedulingGroup": _given,
     "securityContext.seLinuxChangePolicy": _given,
