@@ -106,3 +106,14 @@ async def test_events_namespaces_and_what_there_is(kubectl: Kubectl) -> None:
     assert "polong" in await kubectl("version")
     assert await kubectl("delete", "namespace", "other") == 'namespace "other" deleted\n'
     assert "other" not in await kubectl("get", "namespaces")
+
+
+async def test_warnings_are_printed(kubectl: Kubectl) -> None:
+    env = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    spec = {"containers": [{"name": "c", "image": "i", "env": env}], "nodeSelector": {"beta.kubernetes.io/os": "linux"}}
+    given = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "odd"}, "spec": spec}
+    assert await kubectl("create", "-f", "-", stdin=json.dumps(given)) == "pod/odd created\n"
+    assert kubectl.error.splitlines() == [
+        'Warning: spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
+        'Warning: spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+    ]

@@ -115,6 +115,10 @@ class Kind:
     def validate_update(self, new: Json, old: Json, subresource: str) -> Sequence[Cause]:
         return ()
 
+    def warnings(self, obj: Json) -> Sequence[str]:
+        """What the author of a new object, which is valid, should hear."""
+        return ()
+
     def undeletable(self, name: str) -> str:
         """Why nobody may delete the object of this name; empty where one may."""
         return ""

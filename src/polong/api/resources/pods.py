@@ -6,7 +6,16 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polong.api.resources import metadata, pod_defaults, pod_ephemeral, pod_resize, pod_updates, pod_validation, pods_unsupported
+from polong.api.resources import (
+    metadata,
+    pod_defaults,
+    pod_ephemeral,
+    pod_resize,
+    pod_updates,
+    pod_validation,
+    pod_warnings,
+    pods_unsupported,
+)
 from polong.api.resources.kind import STATUS, Context, Kind, Subresource
 from polong.api.tables import pods as columns
 from polong.kit.errors import Cause
@@ -74,6 +83,7 @@ class Pods(Kind):
         for field in _FALSE_IS_ABSENT:
             if spec.get(field) is False:
                 del spec[field]
+        context.warnings.extend(pod_warnings.grace(spec))
         pod_defaults.apply(spec)
 
     def prepare_create(self, obj: Json, context: Context) -> None:
@@ -103,6 +113,9 @@ class Pods(Kind):
         if subresource == "resize":
             return [*pod_resize.validate_update(new, old)] or [*self.validate(new)]
         return list(pod_updates.validate(new["spec"], old["spec"])) if not subresource else ()
+
+    def warnings(self, obj: Json) -> Sequence[str]:
+        return pod_warnings.of_pod(obj)
 
     def grace_seconds(self, obj: Json, asked: int | None) -> int:
         if pods.is_finished(obj) or not pods.spec(obj).get("nodeName"):

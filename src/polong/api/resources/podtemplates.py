@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from polong.api.resources import metadata, pod_defaults, pod_validation
+from polong.api.resources import metadata, pod_defaults, pod_validation, pod_warnings
 from polong.api.resources.kind import Context, Kind
 from polong.api.tables import podtemplates as columns
 from polong.kit.errors import Cause
@@ -24,7 +24,9 @@ class PodTemplates(Kind):
     def default(self, obj: Json, context: Context) -> None:
         template = obj.setdefault("template", {})
         template.setdefault("metadata", {})
-        pod_defaults.apply(template.setdefault("spec", {}))
+        spec = template.setdefault("spec", {})
+        context.warnings.extend(pod_warnings.grace(spec, "template."))
+        pod_defaults.apply(spec)
 
     def validate(self, obj: Json) -> Sequence[Cause]:
         causes = metadata.validate(obj, self.name_errors, namespaced=True)
@@ -34,3 +36,6 @@ class PodTemplates(Kind):
         for cause in pod_validation.validate(template["spec"], creating=True):
             causes.append(Cause(cause.reason, cause.message, f"template.{cause.field}"))
         return causes
+
+    def warnings(self, obj: Json) -> Sequence[str]:
+        return list(pod_warnings.of_template(obj["template"]))

@@ -44,6 +44,8 @@ async def create_object(call: Call, obj: Json, *, applied: bool = False) -> Resp
             call.kind.prepare_create(obj, context)
         if causes := call.kind.validate(obj):
             raise status.invalid(call.kind.resource, metadata.get("name", ""), causes)
+        if not attempt:
+            context.warnings.extend(call.kind.warnings(obj))
         metadata |= {"uid": ids.uid(), "creationTimestamp": context.now}
         if call.kind.has_generation:
             metadata["generation"] = 1
