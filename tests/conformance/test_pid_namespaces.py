@@ -73,6 +73,20 @@ def test_a_process_has_one_number_for_all(cluster: Cluster, shared: str) -> None
     assert stat[1] == "0", "its parent is outside of the namespace"
 
 
+@pytest.mark.behaviour("pid-cri/same-options")
+def test_containers_of_every_kind_are_in_the_namespace_of_the_pod(cluster: Cluster) -> None:
+    """Shared: one for all of them. Isolated: one for each."""
+    note = "readlink /proc/self/ns/pid >> /told/all"
+    told = {"volumeMounts": [{"name": "told", "mountPath": "/told"}]}
+    inits = [busybox("init", note, **told), busybox("car", f"{note}; exec sleep 1000", restartPolicy="Always", **told)]
+    volumes = [{"name": "told", "emptyDir": {}}]
+    for name, is_shared in (("kinds-shared", True), ("kinds-isolated", False)):
+        app = busybox("app", f"{note}; exec sleep 1000", **told)
+        cluster.run(pod(name, app, initContainers=inits, volumes=volumes, shareProcessNamespace=is_shared))
+        found = cluster.sh(name, "app", "sleep 0.2; cat /told/all").split()
+        assert (len(found), len(set(found))) == (3, 1 if is_shared else 3)
+
+
 @pytest.mark.behaviour("pid-pause/isolated-zombies")
 def test_in_an_isolated_pod_zombies_stay(cluster: Cluster) -> None:
     """An orphan's new parent is the container's own PID 1, which does not ask for it; /pause would."""

@@ -59,7 +59,7 @@ def test_a_never_pod_fails_with_its_sandbox(cluster: Cluster) -> None:
     assert not [each for each in cluster.events("never") if each["reason"] == "SandboxChanged"]
 
 
-@pytest.mark.behaviour("ordering/new-sandbox")
+@pytest.mark.behaviour("ordering/new-sandbox", "pid-kubelet/daemon-restart")
 def test_a_restart_of_the_daemon_runs_nothing_again(cluster: Cluster, node: Node) -> None:
     inits = [shell("step", ":"), shell("car", "exec sleep 1000", restartPolicy="Always")]
     before = cluster.run(shared("lives-on", shell("a", "exec sleep 1000"), initContainers=inits))
@@ -70,6 +70,7 @@ def test_a_restart_of_the_daemon_runs_nothing_again(cluster: Cluster, node: Node
         "ephemeralcontainers",
     )
     before = cluster.until("lives-on", lambda of: "terminated" in entry(of, "once")["state"], "has run once")
+    namespace = cluster.sh("lives-on", "a", "readlink /proc/1/ns/pid")
     port = urlsplit(cluster.api.configuration.host).port
     node.polong("down", "--keep-pods", timeout=60)
     node.polong("up", "--port", str(port), timeout=90)
@@ -77,4 +78,7 @@ def test_a_restart_of_the_daemon_runs_nothing_again(cluster: Cluster, node: Node
     for name in ("step", "car", "a", "once"):
         assert entry(after, name)["containerID"] == entry(before, name)["containerID"]
         assert entry(after, name)["restartCount"] == 0
+    assert cluster.sh("lives-on", "a", "readlink /proc/1/ns/pid") == namespace
+    cluster.sh("lives-on", "a", "(sleep 0.1 &); sleep 0.5")
+    assert " Z " not in cluster.sh("lives-on", "a", "cat /proc/[0-9]*/stat"), "/pause still reaps"
     assert cluster.sh("lives-on", "a", "cat /story/it").split() == ["step", "car", "a"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,30 @@ def test_250_pods_at_once_and_all_gone_again(crowd: Node, api: Cluster) -> None:
     api.request("DELETE", api.path("pods"), gracePeriodSeconds=0)
     eventually(lambda: not api.list("pods"), "no Pod", timeout=300)
     _as_before(root, pid, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "most"), [("httpGet", 0.25), ("tcpSocket", 0.2), ("exec", 1.0)])
+def test_what_220_probes_cost(crowd: Node, api: Cluster, record_property: Callable[[str, object], None], kind: str, most: float) -> None:
+    """Two probes every ten seconds, Kubernetes' default, for each of 110 Pods: seconds of CPU of the daemon for each second."""
+    ask = {"httpGet": {"path": "/", "port": 8080}, "tcpSocket": {"port": 8080}, "exec": {"command": ["true"]}}[kind]
+    probes = {"livenessProbe": {kind: ask, "timeoutSeconds": 5}, "readinessProbe": {kind: ask, "timeoutSeconds": 5}}
+    server = busybox("web", "exec sleep 100000") if kind == "exec" else {"name": "web", "image": "static-web"}
+    names = [f"probed-{number}" for number in range(110)]
+    with ThreadPoolExecutor(8) as crew:
+        list(crew.map(lambda name: api.create("pods", pod(name, {**server, **probes})), names))
+    eventually(lambda: _ready(api) == 110, "110 ready Pods", timeout=300)
+    pid, seconds = _pid(crowd), 30
+    before = _cpu(pid)
+    time.sleep(seconds)
+    cost = (_cpu(pid) - before) / seconds
+    record_property(f"cpu_of_220_{kind}_probes", round(cost, 3))
+    print(f"220 {kind} probes every 10 s: {cost:.1%} of a core")
+    assert _ready(api) == 110
+    assert all(each["status"]["containerStatuses"][0]["restartCount"] == 0 for each in api.list("pods"))
+    api.request("DELETE", api.path("pods"), gracePeriodSeconds=0)
+    eventually(lambda: not api.list("pods"), "no Pod", timeout=300)
+    assert cost < most
 
 
 @pytest.mark.slow

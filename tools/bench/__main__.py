@@ -93,8 +93,24 @@ def measure(crew: Crew, runs: int, samples: dict[str, dict[str, list[float]]]) -
                 if number and value is not None:
                     samples[engine][action].append(value)
     for engine in crew.names():
+        if engine != "polong-command":
+            measure_crowd(crew, engine, samples[engine])
+    for engine in crew.names():
         print(f"bench: memory of {engine}", flush=True)
         measure_memory(crew, engine, runs + 1, samples[engine])
+
+
+def measure_crowd(crew: Crew, engine: str, samples: dict[str, list[float]]) -> None:
+    """As many Pods as a node has by default: how fast they come and go, what they hold, what they cost while they do nothing."""
+    print(f"bench: {report.CROWD} Pods of {engine}", flush=True)
+    idle, started = crew.ask(engine, "memory"), crew.ask(engine, "start_all", report.CROWD)
+    busy, cpu = crew.ask(engine, "memory"), crew.ask(engine, "cpu")
+    killed = crew.ask(engine, "kill_all", report.CROWD)
+    if None not in (idle, started, busy, cpu, killed):
+        samples["crowd_start"].append(started / report.CROWD)
+        samples["crowd_kill"].append(killed / report.CROWD)
+        samples["crowd_pss"].append((busy["all_pss"] - idle["all_pss"]) / report.CROWD)
+        samples["crowd_cpu"].append(cpu)
 
 
 def measure_memory(crew: Crew, engine: str, first: int, samples: dict[str, list[float]]) -> None:

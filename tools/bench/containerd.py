@@ -178,6 +178,12 @@ class Containerd:
         if answer.exit_code != 0:
             raise RuntimeError(f"exec of true ended with {answer.exit_code}")
 
+    def start_all(self, numbers: Sequence[int]) -> float:
+        return timed(lambda: [self.start(number) for number in numbers])
+
+    def kill_all(self, numbers: Sequence[int]) -> float:
+        return timed(lambda: [self.kill(number) for number in numbers])
+
     def daemon_pids(self) -> Sequence[int]:
         return () if self._daemon is None else (self._daemon.pid,)
 

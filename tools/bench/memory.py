@@ -1,10 +1,11 @@
-"""Memory of an engine's own processes. A worker sees only its own PID namespace, so whatever it finds in /proc is the engine's.
+"""Memory and CPU time of an engine's own processes. A worker sees only its own PID namespace: whatever it finds in /proc is the engine's.
 
 PSS counts each shared page once, divided among its users: the figure to add up. RSS is what `ps` shows.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,6 +28,18 @@ def pss(pids: Iterable[int]) -> int:
 def rss(pids: Iterable[int]) -> int:
     """Bytes."""
     return sum(_rollup(pid, "Rss:") for pid in pids)
+
+
+def cpu(pids: Iterable[int]) -> float:
+    """Seconds of CPU time that they have taken; those that have ended count no more."""
+    total = 0
+    for pid in pids:
+        try:
+            words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += int(words[11]) + int(words[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def _comm(pid: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from tools.bench.engine import BUSYBOX, IMAGES, NGINX, run, timed
+from tools.bench.engine import BUSYBOX, IMAGES, NGINX, run, side_by_side, timed
 from tools.bench.pods import page_pod
 
 _CONTAINERS = """[engine]
@@ -69,6 +69,12 @@ class Podman:
 
     def execute(self, number: int) -> float:
         return timed(lambda: self._podman("exec", f"bench-{number}-shell", "true"))
+
+    def start_all(self, numbers: Sequence[int]) -> float:
+        return side_by_side(self.start, numbers)
+
+    def kill_all(self, numbers: Sequence[int]) -> float:
+        return side_by_side(self.kill, numbers)
 
     def daemon_pids(self) -> Sequence[int]:
         return ()

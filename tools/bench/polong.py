@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from tools.bench.engine import IMAGES, run, timed, until
+from tools.bench.engine import IMAGES, run, side_by_side, timed, until
 from tools.bench.kube_api import KubeApi
 from tools.bench.pods import page_pod
 
@@ -116,11 +117,42 @@ class Polong:
 
         return timed(go)
 
+    def start_all(self, numbers: Sequence[int]) -> float:
+        """All of them asked for, then waited for: the node works on as many at a time as it finds right."""
+        assert self._api is not None
+        api = self._api
+
+        def go() -> None:
+            for number in numbers:
+                api.request("POST", _PODS, page_pod(number))
+            until(lambda: _running(api) >= len(numbers), "not all Pods run", 600)
+
+        return timed(go)
+
+    def kill_all(self, numbers: Sequence[int]) -> float:
+        assert self._api is not None
+        api = self._api
+        cgroups = [each for pod in api.request("GET", _PODS)["items"] for each in cgroups_of(pod["metadata"]["uid"])]
+
+        def go() -> None:
+            api.request("DELETE", _PODS, {"gracePeriodSeconds": 0})
+            until(lambda: not api.request("GET", f"{_PODS}?limit=1")["items"], "not all Pods are gone", 600)
+            until(lambda: not any(each.exists() for each in cgroups), "cgroups remain")
+
+        return timed(go)
+
     def daemon_pids(self) -> Sequence[int]:
         return self._node.daemon_pids()
 
     def close(self) -> None:
         self._node.down()
+
+
+def _running(api: KubeApi) -> int:
+    time.sleep(0.05)
+    pods = api.request("GET", _PODS)["items"]
+    states = ([each.get("state", {}) for each in pod.get("status", {}).get("containerStatuses", [])] for pod in pods)
+    return sum(len(each) == 2 and all("running" in state for state in each) for each in states)
 
 
 def cgroups_of(uid: str) -> list[Path]:
@@ -162,6 +194,12 @@ class PolongCommand:
 
     def execute(self, number: int) -> float:
         return timed(lambda: self._node.command("exec", f"bench-{number}", "-c", "shell", "--", "true"))
+
+    def start_all(self, numbers: Sequence[int]) -> float:
+        return side_by_side(self.start, numbers)
+
+    def kill_all(self, numbers: Sequence[int]) -> float:
+        return side_by_side(self.kill, numbers)
 
     def daemon_pids(self) -> Sequence[int]:
         return self._node.daemon_pids()

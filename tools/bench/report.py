@@ -25,11 +25,17 @@ ROWS = {
     "daemon_pss": "idle daemon, PSS",
     "daemon_rss": "idle daemon, RSS",
     "pod_pss": "for each Pod beside its own processes, PSS",
+    "crowd_start": "{crowd} Pods asked for at once: for each until all run",
+    "crowd_kill": "{crowd} Pods removed without grace: for each",
+    "crowd_pss": "{crowd} Pods, for each beside its own processes, PSS",
+    "crowd_cpu": "{crowd} Pods that do nothing: CPU of the engine",
 }
 
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
-_MEMORY = {"daemon_pss", "daemon_rss", "pod_pss"}
+_MEMORY = {"daemon_pss", "daemon_rss", "pod_pss", "crowd_pss"}
+CROWD = 110
+"""Kubernetes' default limit of Pods on a node."""
 
 # engine -> measure -> samples (seconds, or bytes)
 Samples = Mapping[str, Mapping[str, Sequence[float]]]
@@ -50,7 +56,7 @@ def table(samples: Samples) -> str:
         figures = [_figure(row, middle[engine].get(row)) for engine in engines]
         ratios = [ratio(middle[engine].get(row), middle.get("polong", {}).get(row)) for engine in others]
         if any(figure != "–" for figure in figures):
-            lines.append(_line([words, *figures, *ratios]))
+            lines.append(_line([words.format(crowd=CROWD), *figures, *ratios]))
     return "\n".join(lines)
 
 
@@ -98,6 +104,8 @@ def _figure(row: str, value: float | None) -> str:
         return "–"
     if row in _MEMORY:
         return f"{value / 1e6:.1f} MB" if value else "none"
+    if row == "crowd_cpu":
+        return f"{value:.1%} of a core"
     return f"{value * 1000:.0f} ms"
 
 

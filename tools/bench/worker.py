@@ -21,6 +21,10 @@ from tools.bench.engine import Engine
 from tools.bench.podman import Podman
 from tools.bench.polong import Polong, PolongCommand
 
+# Numbers that no round has.
+CROWD_FIRST = 1000
+WATCHED = 10
+
 ENGINES: dict[str, type[Polong | PolongCommand | Podman | Containerd]] = {
     "polong": Polong,
     "polong-command": PolongCommand,
@@ -53,6 +57,10 @@ def serve(engine: Engine, answers: TextIO) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
+def crowd(count: int) -> range:
+    return range(CROWD_FIRST, CROWD_FIRST + count)
+
+
 def ask(engine: Engine, action: str, number: int) -> Any:
     match action:
         case "set_up":
@@ -66,6 +74,15 @@ def ask(engine: Engine, action: str, number: int) -> Any:
             return engine.remove(number)
         case "kill":
             return engine.kill(number)
+        case "start_all":
+            return engine.start_all(crowd(number))
+        case "kill_all":
+            return engine.kill_all(crowd(number))
+        case "cpu":
+            pids = memory.engine_pids([1, os.getpid()])
+            before = memory.cpu(pids)
+            time.sleep(WATCHED)
+            return (memory.cpu(pids) - before) / WATCHED
         case "memory":
             time.sleep(2)  # let the daemon finish what the last Pod left to do
             daemon = engine.daemon_pids()

@@ -97,7 +97,7 @@ async def test_what_is_not_said_is_shared_and_the_status_says_so(node: Any) -> N
         assert (status.linux.namespaces.options.pid, status.linux.namespaces.options.network) == (mode, v1.NODE)
 
 
-@pytest.mark.behaviour("pid-cri/target-sandbox", "pid-cri/target")
+@pytest.mark.behaviour("pid-cri/target-sandbox", "pid-cri/target", "pid-cri/target-errors")
 async def test_a_target_is_a_running_container_of_the_same_sandbox(node: Any) -> None:
     with pytest.raises(PolongError):
         await node.run(pid=v1.TARGET)
