@@ -17,6 +17,7 @@ _MOUNTED = "exec sleep 3600"
 # --- probes ------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("examples/probe-exec-liveness", "examples/probe-http-liveness", "examples/probe-pod-with-http-healthcheck")
 def test_who_is_no_longer_alive_is_restarted(cluster: Cluster) -> None:
     """The documentation's numbers, shortened: a file that goes after a while, a page that fails after a while."""
@@ -117,6 +118,7 @@ def test_resources_of_ones_own(cluster: Cluster) -> None:
         cluster.delete("pods", pod_name, grace=0)
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("examples/resource-pod-resize")
 def test_resources_of_a_running_pod(cluster: Cluster) -> None:
     policy = [{"resourceName": "cpu", "restartPolicy": "NotRequired"}, {"resourceName": "memory", "restartPolicy": "RestartContainer"}]
@@ -140,6 +142,7 @@ def _given(told: Json) -> Json:
 # --- several containers ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("examples/multi-container-adapter", "examples/multi-container-localhost", "examples/multi-container-ambassador")
 def test_sidecars_that_read_ask_and_pass_on(cluster: Cluster) -> None:
     logs = {"volumeMounts": [{"name": "shared-logs", "mountPath": "/var/log/app"}]}

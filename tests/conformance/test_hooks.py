@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.conformance.cluster import Cluster, statuses
+from tests.conformance.cluster import Cluster, entry, statuses
 from tests.conformance.listener import Listener, listening
 from tests.e2e.cluster import busybox, eventually, pod
 
@@ -177,3 +177,12 @@ def test_a_failing_pre_stop_is_told(cluster: Cluster) -> None:
     cluster.delete("pods", "bad-stop", grace=5)
     assert cluster.event("bad-stop", "FailedPreStopHook")["message"] == "PreStopHook failed"
     cluster.gone("pods", "bad-stop")
+
+
+@pytest.mark.behaviour("hooks/running-after")
+def test_a_container_is_not_said_to_run_before_its_hook_has_ended(cluster: Cluster) -> None:
+    hook = {"postStart": {"exec": {"command": ["sh", "-c", "sleep 2; touch /tmp/done"]}}}
+    cluster.create("pods", pod("hooked", busybox("c", "exec sleep 1000", lifecycle=hook), restartPolicy="Never"))
+    told = cluster.until("hooked", lambda each: "running" in entry(each, "c")["state"], "runs")
+    assert cluster.sh("hooked", "c", "ls /tmp/done") == "/tmp/done"
+    assert told["status"]["phase"] == "Running"

@@ -243,6 +243,10 @@ class Actions:
         self._recorder.pod(pod, "Started", f"Started container {start.name}", container=start.name)
         return Outcome()
 
+    def starting(self, uid: str) -> frozenset[str]:
+        """The ids of containers that run, but are not said to before their postStart hook has ended."""
+        return self._hooks.starting(uid)
+
     async def _post_start(self, pod: Json, seen: Observation, start: Start, container_id: str, window: Window) -> Outcome:
         """Where the hook fails the container goes, and its policy decides what then."""
         target = self._target(pod, start.name, container_id, seen)

@@ -43,7 +43,7 @@ class Hooks:
         self._http = http
         self._recorder = recorder
         self._clock = clock
-        self._starting: dict[str, set[asyncio.Task[Exception | None]]] = {}
+        self._starting: dict[str, dict[asyncio.Task[Exception | None], str]] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._tasks = Tasks("hooks")
 
@@ -53,20 +53,24 @@ class Hooks:
         hook = (target.container.get("lifecycle") or {}).get("postStart")
         if not hook:
             return
-        held = self._starting.setdefault(pods.uid(pod), set())
+        held = self._starting.setdefault(pods.uid(pod), {})
         task = self._tasks.start(self._while_running(target.id, partial(self._run, pod, target, hook)), f"postStart of {target.id[:12]}")
-        held.add(task)
+        held[task] = target.id
         try:
             await asyncio.wait((task,))
             error = None if task.cancelled() else task.result()
         finally:
             task.cancel()
-            held.discard(task)
+            held.pop(task, None)
             if not held:
                 self._starting.pop(pods.uid(pod), None)
         if error is not None:
             self._failed(pod, target, "PostStart", error)
             raise FailedPrecondition(f"PostStartHook failed: {_line(error)}", reason="PostStartHookError") from error
+
+    def starting(self, uid: str) -> frozenset[str]:
+        """The ids of that Pod's containers whose postStart hook runs."""
+        return frozenset(self._starting.get(uid, {}).values())
 
     def interrupt(self, uid: str) -> None:
         """Cut the postStart hooks of that Pod."""

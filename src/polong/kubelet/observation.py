@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -93,6 +93,12 @@ class Observation:
         """The instance before the newest."""
         instances = [each for each in self.containers if each.name == name]
         return instances[1] if len(instances) > 1 else None
+
+    def without_hooked(self, starting: frozenset[str]) -> Observation:
+        """As users are told of it: a container is not running before its postStart hook has ended (docs "Container Lifecycle Hooks")."""
+        hooked = [each.id in starting and each.state == "running" for each in self.containers]
+        told = (replace(each, state="created") if hidden else each for each, hidden in zip(self.containers, hooked, strict=True))
+        return replace(self, containers=tuple(told)) if any(hooked) else self
 
     def alive(self) -> Sequence[Container]:
         return [each for each in self.containers if each.alive]

@@ -308,7 +308,7 @@ class Worker:
             await self._news.wait()
             self._news.clear()
             try:
-                seen = await self._parts.pleg.observe(self.uid)
+                seen = (await self._parts.pleg.observe(self.uid)).without_hooked(self._parts.actions.starting(self.uid))
             except PolongError:
                 continue
             self._learn(pod, seen)
