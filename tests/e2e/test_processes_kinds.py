@@ -171,3 +171,28 @@ def test_churn_is_told_without_doubles_or_strangers(polong: Client) -> None:
         polong("signal", "churn", "-c", "storm1", "--all", "CONT")
     finally:
         polong.delete("churn")
+
+
+def test_readers_that_leave_full_disks_and_narrow_terminals(polong: Client) -> None:
+    polong.apply(pod("pipes", busybox("app", "exec sleep 1000"), shareProcessNamespace=True))
+
+    def shell(line: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-c", line.replace("polong", str(polong.program))]
+        return subprocess.run(command, env=polong.env, capture_output=True, text=True, timeout=60, check=False)
+
+    try:
+        polong.ready("pipes")
+        for line in ("polong ps pipes", "polong tree pipes", "polong ps pipes -o json", "polong top pipes --once"):
+            full = shell(f"{line} > /dev/full")
+            assert (full.returncode, full.stderr) == (1, "error: No space left on device\n")
+        left = shell("polong ps pipes -w --interval 0.2 | head -1; echo ${PIPESTATUS[0]}")
+        assert (left.stdout.splitlines()[-1], left.stderr) == ("141", "")
+        interrupted = shell("timeout -s INT 2 polong ps pipes -w --interval 0.2 >/dev/null; echo $?")
+        assert (interrupted.stdout, interrupted.stderr.strip()) == ("124\n", "")
+        for command in ("ps", "tree"):
+            with polong.terminal(command, "pipes", size=(30, 10)) as terminal:
+                terminal.expect("pause|1/pipes|default/pipes")
+                assert terminal.wait() == 0
+            assert all(len(line) <= 30 for line in terminal.text.splitlines()), terminal.text
+    finally:
+        polong.delete("pipes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -142,7 +143,7 @@ def signal_options(asked: Json, *, dry_run: bool = False) -> SignalOptions:
         number = signals.parse(fields.get("signal", ""))
     except ValueError as error:
         given = fields.get("signal", "")
-        raise BadRequest(f"{error}: one of {', '.join(signals.names())}, or a number" if given else "the field signal is missing") from None
+        raise BadRequest(_unknown_signal(given, str(error)) if given else "the field signal is missing") from None
     chosen = [name for name in ("pid", "match", "all") if fields.get(name)]
     if len(chosen) > 1:
         raise BadRequest(f"choose by {chosen[0]} or by {chosen[1]}, not by both")
@@ -159,6 +160,11 @@ def signal_options(asked: Json, *, dry_run: bool = False) -> SignalOptions:
         dry_run=dry_run or fields.get("dryRun", False),
         allow_pause=fields.get("allowPause", False),
     )
+
+
+def _unknown_signal(given: str, text: str) -> str:
+    near = difflib.get_close_matches(given.upper().removeprefix("SIG"), signals.names(), n=1)
+    return f"{text}; did you mean {near[0]!r}?" if near else f"{text}: one of {', '.join(signals.names())}, or a number"
 
 
 def body(request: Request) -> Json:

@@ -112,6 +112,8 @@ def _complain(text: str) -> None:
 
     try:
         sys.stdout.flush()
-        print(block(text), file=sys.stderr)
-    except BrokenPipeError:
+    except OSError:
+        # Whoever reads it is gone, or its disk is full: what is still buffered must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    with contextlib.suppress(OSError):
+        print(block(text), file=sys.stderr)

@@ -12,6 +12,7 @@ import click
 from polong.cli import output, processes
 from polong.cli.api import Api
 from polong.cli.errors import Failure
+from polong.cli.escape import cell
 from polong.cli.flags import api_options, command, flag, option
 from polong.cli.processes import Wanted
 from polong.cli.ps_tree import render
@@ -46,7 +47,10 @@ def ps(target: Target, watch: bool, interval: float, **flags: Any) -> None:  # n
 
 async def _ps(api: Api, wish: Wanted) -> None:
     listings = await processes.fetch(api, wish)
-    _say_if_empty(listings, wish)
+    if not any(listing.get("items") for listing in listings):
+        click.echo(_nothing(wish, api.namespace), err=True)
+        if wish.form.table:
+            return
     output.emit(_text(listings, wish, output.columns()))
 
 
@@ -69,11 +73,12 @@ async def _watch(api: Api, wish: Wanted, interval: float) -> None:
         listings = await processes.fetch(api, wish)
 
 
-def _say_if_empty(listings: Sequence[Json], wish: Wanted) -> None:
-    if any(listing.get("items") for listing in listings):
-        return
-    what = f"pod {wish.pod} has no processes now" if wish.pod else "no pod has processes"
-    click.echo(f"{what}{f' in container {wish.container}' if wish.container else ''}: see polong get pods", err=True)
+def _nothing(wish: Wanted, namespace: str) -> str:
+    within = f" in container {cell(wish.container)}" if wish.container else ""
+    if wish.pod:
+        return f"pod {cell(wish.pod)} has no processes now{within}: see polong get pods"
+    where = "" if wish.everywhere else f" in namespace {cell(namespace)}"
+    return f"no pod{where} has processes{within}: see polong get pods{' -A' if wish.everywhere else f' -n {cell(namespace)}'}"
 
 
 def _text(listings: Sequence[Json], wish: Wanted, width: int | None) -> str:

@@ -8,10 +8,12 @@ import click
 
 from polong.cli import output, pods, processes
 from polong.cli.api import Api
-from polong.cli.errors import Failure
-from polong.cli.escape import cell
+from polong.cli.errors import Failure, explain
+from polong.cli.escape import block, cell
 from polong.cli.flags import api_options, command, flag, option
 from polong.cli.target import Target
+from polong.kit.errors import PolongError
+from polong.objects.gvk import PODS
 
 Json = dict[str, Any]
 
@@ -19,12 +21,14 @@ _EXAMPLES = """
 polong signal nginx -c nginx HUP
 polong signal nginx --match 'nginx: worker*' --dry-run TERM
 polong signal nginx --pid 13 USR1
+polong signal -l app=web -c nginx HUP
 """
 
 
 @command("signal", help="Send a signal to a container's main process, or to others of a Pod; say who received it.", examples=_EXAMPLES)
-@click.argument("pod")
-@click.argument("name", metavar="SIGNAL")
+@click.argument("pod", required=False, default="", metavar="[POD]")
+@click.argument("name", required=False, default="", metavar="SIGNAL")
+@option("-l", "--selector", default="", metavar="LABELS", help="In place of POD: every Pod with these labels.")
 @option("-c", "--container", default="", metavar="NAME", help="The container; its main process, unless others are chosen.")
 @option("--pid", type=click.IntRange(1), metavar="N", help="The process with this PID inside the Pod.")
 @option("--match", default="", metavar="PATTERN", help="Processes whose command line holds this; * and ? stand for anything.")
@@ -39,6 +43,13 @@ def signal(target: Target, pod: str, name: str, form: str | None, **flags: Any) 
         raise Failure(f"signal has no output format {chosen.kind}: use json, yaml or jsonpath=")
     if sum(1 for each in (flags["pid"], flags["match"], flags["all"]) if each) > 1:
         raise Failure("choose by one of --pid, --match and --all")
+    selector = flags["selector"]
+    if selector and name:
+        raise Failure("name one pod, or choose several by -l, not both")
+    if selector:
+        pod, name = "", pod
+    if not name or not (pod or selector):
+        raise click.UsageError("name the pod and the signal: polong signal POD HUP, or polong signal -l LABELS HUP")
     body: Json = {
         "kind": "Signal",
         "apiVersion": "polong.dev/v1alpha1",
@@ -51,14 +62,42 @@ def signal(target: Target, pod: str, name: str, form: str | None, **flags: Any) 
     }
     if flags["pid"]:
         body["pid"] = flags["pid"]
-    answer: Json = target.ask(lambda api: _send(api, pod, body))
-    output.emit("".join(line + "\n" for line in lines(answer)) if chosen.table else output.document(answer, chosen))
-    return 0 if any(each["outcome"] in ("sent", "would be sent") for each in answer["receivers"]) else 1
+    if not selector:
+        answer: Json = target.ask(lambda api: _send(api, pod, body))
+        output.emit("".join(line + "\n" for line in lines(answer)) if chosen.table else output.document(answer, chosen))
+        return 0 if _reached(answer) else 1
+    answers, failed = target.ask(lambda api: _send_to_all(api, selector, body))
+    if not chosen.table:
+        output.emit(output.document(output.as_list(answers), chosen))
+    for each in answers if chosen.table else ():
+        output.emit("".join(f"pod {cell(each['metadata']['name'])}: {line}\n" for line in lines(each)))
+    return 0 if answers and not failed and all(map(_reached, answers)) else 1
+
+
+def _reached(answer: Json) -> bool:
+    return any(each["outcome"] in ("sent", "would be sent") for each in answer["receivers"])
 
 
 async def _send(api: Api, name: str, body: Json) -> Json:
     found = await pods.find(api, name)
     return await api.post(processes.path_of(api.namespace, found["metadata"]["name"], "signal"), body)
+
+
+async def _send_to_all(api: Api, selector: str, body: Json) -> tuple[list[Json], int]:
+    """The answers, and how many Pods refused; each refusal is told at once, and spares the others."""
+    listing = await api.get(PODS.path(api.namespace), [("labelSelector", selector)])
+    names = [item["metadata"]["name"] for item in listing.get("items") or ()]
+    if not names:
+        raise Failure(f"no pod in namespace {api.namespace} has the labels {selector}")
+    answers: list[Json] = []
+    failed = 0
+    for name in names:
+        try:
+            answers.append(await api.post(processes.path_of(api.namespace, name, "signal"), body))
+        except PolongError as error:
+            failed += 1
+            click.echo(block(explain(error)), err=True)
+    return answers, failed
 
 
 def lines(answer: Json) -> list[str]:

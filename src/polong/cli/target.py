@@ -56,14 +56,19 @@ class Target(NamedTuple):
         from polong.client.rest import Client
 
         files = self.files()
-        found = kubeconfig.load(files, context=self.context or "", must_exist=bool(self.kubeconfig))
-        if found is None:
-            raise Failure(f"{', '.join(map(str, files))} names no server")
-        if self.server:
-            found = found._replace(server=self.server)
         seconds = _seconds(self.request_timeout) or _REQUEST
+        try:
+            found = kubeconfig.load(files, context=self.context or "", must_exist=bool(self.kubeconfig))
+            if found is None:
+                raise Failure(f"{', '.join(map(str, files))} names no server")
+            if self.server:
+                found = found._replace(server=self.server)
+            transport = found.direct(timeout=seconds) if direct else found.transport(timeout=seconds)
+        except (errors.BadRequest, errors.Unsupported) as error:
+            # No server was asked yet.
+            raise Failure(error.message) from error
         client = Client(
-            found.direct(timeout=seconds) if direct else found.transport(timeout=seconds),
+            transport,
             warn=lambda text: click.echo(f"Warning: {cell(text)}", err=True),
             headers={"user-agent": "polong", "kubectl-command": f"polong {_command()}"},
         )
@@ -104,7 +109,10 @@ def _seconds(text: str) -> float:
         return 0.0
     from polong.cli.durations import parse
 
-    return parse(text)
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise Failure(f"--request-timeout: {error}") from None
 
 
 def _explicit_root() -> bool:

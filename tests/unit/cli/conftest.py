@@ -88,7 +88,7 @@ class FakeNode:
         receiver = {"container": "nginx", "role": "main", "pid": 7, "hostPID": 70, "name": "nginx", "command": ["nginx: master\x1b"]}
         outcome = "would be sent" if options.dry_run else self.outcome
         self.signalled = options
-        return {"kind": "Signal", "signal": "SIGHUP", "receivers": [{**receiver, "outcome": outcome}]}
+        return {"kind": "Signal", "metadata": pod["metadata"], "signal": "SIGHUP", "receivers": [{**receiver, "outcome": outcome}]}
 
     async def restart(self, pod: Json, container: str, user: str = "") -> Json:
         return {"kind": "Restart", "container": container, "containerID": "old", "restartCount": 1}

@@ -29,7 +29,7 @@ def test_all_pods(api: Api, polong: Run) -> None:
         ["default", "two", "shell"],
     ]
     assert polong("ps").out.split()[0] == "POD"
-    assert polong("ps", "-l", "app=none").err.startswith("no pod has processes")
+    assert polong("ps", "-l", "app=none").err.startswith("no pod in namespace default has processes")
     assert [each["kind"] for each in json.loads(polong("ps", "-A", "-o", "json").out)["items"]] == ["ProcessList", "ProcessList"]
     assert "not both" in polong("ps", "one", "-A").err
 
