@@ -110,5 +110,7 @@ def _unbindable(pod: Json, binding: Json) -> str:
         return f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pods.uid(pod)}"
     if pods.is_terminating(pod):
         return f"pod {name} is being deleted, cannot be assigned to a host"
+    if pods.spec(pod).get("schedulingGates"):
+        return f"pod {name} has non-empty .spec.schedulingGates"
     node = pods.spec(pod).get("nodeName", "")
     return f'pod {name} is already assigned to node "{node}"' if node else ""

@@ -19,7 +19,7 @@ from polong.kubelet.containers import Surroundings
 from polong.kubelet.containerstatus import NO_TARGET, Problem
 from polong.kubelet.decisions import Kill, Start
 from polong.kubelet.downward import Addresses, Allocatable
-from polong.kubelet.environment import Sources, environment
+from polong.kubelet.environment import Sources, environment, file_references
 from polong.kubelet.events import Recorder
 from polong.kubelet.handlers.target import Target
 from polong.kubelet.hooks import Hooks
@@ -29,7 +29,7 @@ from polong.kubelet.observation import Container, Observation
 from polong.kubelet.ports import Objects, RuntimeService
 from polong.kubelet.resizer import Resizer
 from polong.kubelet.resources import Machine, pod_limits
-from polong.kubelet.volumes import Instance, Volumes, removal, termination
+from polong.kubelet.volumes import Instance, Volumes, envfiles, removal, termination
 from polong.objects import pod as pods
 from polong.objects import podreferences, sharing
 
@@ -106,7 +106,11 @@ class Actions:
         except PolongError as error:
             self._recorder.pod(pod, error.reason, str(error), warning=True)
             raise
-        config = containers.sandbox_config(pod, attempt, dns=dns, logs=self._config.log_dir, cgroup_parent=cgroup, users=users)
+        try:
+            config = containers.sandbox_config(pod, attempt, dns=dns, logs=self._config.log_dir, cgroup_parent=cgroup, users=users)
+        except PolongError as error:
+            self._recorder.pod(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", warning=True)
+            raise
         Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
         runtime_class = pods.spec(pod).get("runtimeClassName")
         try:
@@ -215,7 +219,7 @@ class Actions:
         ips: Sequence[str] = sandbox.ips if sandbox is not None else ()
         if pods.host_network(pod):
             ips = self._node.ips
-        values = environment(pod, container, await self._sources(pod, container, ips))
+        values = environment(pod, container, await self._sources(pod, container, ips, paths))
         mounts = await self._volumes.mounts(pod, container, Instance(start.attempt, paths, ips, values, image.volumes))
         around = Surroundings(
             machine=self._node.machine,
@@ -229,10 +233,15 @@ class Actions:
         )
         return containers.container_config(pod, container, start.attempt, around)
 
-    async def _sources(self, pod: Json, container: Json, ips: Sequence[str]) -> Sources:
+    async def _sources(self, pod: Json, container: Json, ips: Sequence[str], paths: Mapping[str, Path]) -> Sources:
         objects = {each: await self._objects.get(pods.namespace(pod), each) for each in podreferences.of_environment(container)}
         found = await self._node.variables(pod)
-        return Sources(Addresses(ips, self._node.ips), self._node.allocatable, objects, found)
+        files = {}
+        for volume, path in file_references(container):
+            if volume not in paths:
+                raise Invalid(f'volume "{volume}" is not set up', reason="CreateContainerConfigError")
+            files[volume, path] = await asyncio.to_thread(envfiles.read, paths[volume], path)
+        return Sources(Addresses(ips, self._node.ips), self._node.allocatable, objects, files, found)
 
     async def _start(self, pod: Json, start: Start, container_id: str) -> Outcome:
         try:

@@ -13,8 +13,9 @@ from typing import Any
 
 from polong.criapi.wire import v1
 from polong.kit import signals
+from polong.kit.errors import Invalid
 from polong.kubelet import security
-from polong.kubelet.config import DnsConfig
+from polong.kubelet.config import CLUSTER_DOMAIN, DnsConfig
 from polong.kubelet.environment import expand
 from polong.kubelet.identity import container_hash
 from polong.kubelet.namespaces import for_container, for_pod
@@ -167,8 +168,33 @@ def _annotations(pod: Json, container: Json, attempt: int) -> dict[str, str]:
     return annotations
 
 
+MOST_CHARACTERS = 64
+"""Of a host name: the kernel's limit."""
+
+
+def domain(pod: Json) -> str:
+    """Under which the Pod finds its own full name; empty where it has no subdomain."""
+    subdomain = pods.spec(pod).get("subdomain") or ""
+    return f"{subdomain}.{pods.namespace(pod)}.svc.{CLUSTER_DOMAIN}" if subdomain else ""
+
+
+def kernel_hostname(pod: Json) -> str:
+    """What `hostname` prints: the short name, or with setHostnameAsFQDN the whole. Invalid where that is too long. Source: kubelet
+    GeneratePodHostNameAndDomain, truncatePodHostnameIfNeeded."""
+    short, rest = hostname(pod), domain(pod)
+    if not (pods.spec(pod).get("setHostnameAsFQDN") and rest) or pods.spec(pod).get("hostnameOverride"):
+        return short
+    full = f"{short}.{rest}"
+    if len(full) > MOST_CHARACTERS:
+        limit = f"({MOST_CHARACTERS} characters is the max, {len(full)} characters requested)"
+        raise Invalid(f"failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long {limit}")
+    return full
+
+
 def hostname(pod: Json) -> str:
-    """spec.hostname, else the Pod's name; at most 63 characters, as the kernel's interfaces for it take."""
+    """spec.hostnameOverride, else spec.hostname, else the Pod's name, of which at most 63 characters are taken."""
+    if override := pods.spec(pod).get("hostnameOverride"):
+        return str(override)
     return str(pods.spec(pod).get("hostname") or pods.name(pod))[:63].rstrip("-.")
 
 
@@ -177,7 +203,7 @@ def sandbox_config(
 ) -> v1.PodSandboxConfig:
     config = v1.PodSandboxConfig(
         metadata=v1.PodSandboxMetadata(name=pods.name(pod), uid=pods.uid(pod), namespace=pods.namespace(pod), attempt=attempt),
-        hostname="" if pods.host_network(pod) else hostname(pod),
+        hostname="" if pods.host_network(pod) else kernel_hostname(pod),
         log_directory=str(logs / log_directory(pod)),
         dns_config=v1.DNSConfig(servers=dns.servers, searches=dns.searches, options=dns.options),
         port_mappings=[_port(each) for container in pods.lasting(pod) for each in container.get("ports") or () if each.get("hostPort")],

@@ -33,6 +33,8 @@ class Sources:
     addresses: Addresses = field(default_factory=Addresses)
     node: Allocatable = field(default_factory=Allocatable)
     objects: Mapping[Reference, Json | None] = field(default_factory=dict)
+    files: Mapping[tuple[str, str], Mapping[str, str] | None] = field(default_factory=dict)
+    """By volume and path, for each fileKeyRef of the container."""
     services: Mapping[str, str] = field(default_factory=dict)
     """Variables of Services: what the container says itself goes before them."""
 
@@ -76,6 +78,8 @@ def _resolve(pod: Json, container: Json, source: Json, sources: Sources) -> str 
         return downward.field(pod, reference["fieldPath"], sources.addresses)
     if reference := source.get("resourceFieldRef"):
         return downward.resource(pod, container, reference, sources.node)
+    if reference := source.get("fileKeyRef"):
+        return _file_key(reference, sources.files)
     for name, kind in (("configMapKeyRef", CONFIG_MAP), ("secretKeyRef", SECRET)):
         if reference := source.get(name):
             return _key(pod, kind, reference, sources.objects)
@@ -90,6 +94,22 @@ def _everything(source: Json, objects: Mapping[Reference, Json | None]) -> dict[
             data = (found or {}).get("data") or {}
             return {f"{prefix}{key}": _text(kind, found or {}, key) for key in sorted(data)}
     raise Invalid(f"unsupported source of environment variables: {', '.join(source)}", reason=_REASON)
+
+
+def _file_key(reference: Json, files: Mapping[tuple[str, str], Mapping[str, str] | None]) -> str | None:
+    found = files.get((reference["volumeName"], reference["path"]))
+    if found is not None and reference["key"] in found:
+        return found[reference["key"]]
+    if reference.get("optional"):
+        return None
+    where = f"file {reference['path']} of volume {reference['volumeName']}"
+    raise Invalid(f"couldn't find key {reference['key']} in {where}" if found is not None else f"{where} not found", reason=_REASON)
+
+
+def file_references(container: Json) -> set[tuple[str, str]]:
+    """(volume, path) of each fileKeyRef."""
+    references = ((entry.get("valueFrom") or {}).get("fileKeyRef") for entry in container.get("env") or ())
+    return {(each["volumeName"], each["path"]) for each in references if each}
 
 
 def _key(pod: Json, kind: str, reference: Json, objects: Mapping[Reference, Json | None]) -> str | None:

@@ -63,7 +63,7 @@ def _container(container: Json, spec: Json, path: str, volumes: set[str]) -> Ite
         yield fields.unsupported(f"{path}.imagePullPolicy", container["imagePullPolicy"], _PULL)
     if container["terminationMessagePolicy"] not in _MESSAGE_POLICIES:
         yield fields.unsupported(f"{path}.terminationMessagePolicy", container["terminationMessagePolicy"], _MESSAGE_POLICIES)
-    yield from pod_environment.validate(container, path)
+    yield from pod_environment.validate(container, path, {each.get("name", ""): each for each in spec.get("volumes") or ()})
     yield from _mounts(container, f"{path}.volumeMounts", volumes)
     yield from resources(container.get("resources") or {}, f"{path}.resources")
     yield from _resize_policy(container.get("resizePolicy") or [], f"{path}.resizePolicy", spec.get("restartPolicy", ""))

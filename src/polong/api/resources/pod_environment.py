@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from polong.api.resources import fields, pod_references
@@ -14,14 +14,30 @@ Json = dict[str, Any]
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 
 
-def validate(container: Json, path: str) -> Iterator[Cause]:
+def validate(container: Json, path: str, volumes: Mapping[str, Json]) -> Iterator[Cause]:
+    """`volumes` of the Pod by name."""
     for index, entry in enumerate(container.get("env") or ()):
-        yield from _variable(entry, f"{path}.env[{index}]")
+        yield from _variable(entry, f"{path}.env[{index}]", volumes)
     for index, source in enumerate(container.get("envFrom") or ()):
         yield from _all_of(source, f"{path}.envFrom", index)
 
 
-def _variable(entry: Json, path: str) -> Iterator[Cause]:
+def _file_key(reference: Json, path: str, volumes: Mapping[str, Json]) -> Iterator[Cause]:
+    """Source: validateFileKeySelector."""
+    for name in ("key", "path", "volumeName"):
+        if not reference.get(name):
+            yield fields.required(f"{path}.{name}")
+    where = reference.get("path") or ""
+    if where.startswith("/") or ".." in where.split("/"):
+        yield fields.invalid(f"{path}.path", where, "must be a relative path and must not contain '..'")
+    if volume := reference.get("volumeName"):
+        if volume not in volumes:
+            yield fields.not_found(f"{path}.volumeName", volume)
+        elif "emptyDir" not in volumes[volume]:
+            yield fields.invalid(f"{path}.volumeName", volume, "referenced volume must be of type emptyDir")
+
+
+def _variable(entry: Json, path: str, volumes: Mapping[str, Json]) -> Iterator[Cause]:
     name, source = entry.get("name", ""), entry.get("valueFrom")
     if not name:
         yield fields.required(f"{path}.name")
@@ -38,6 +54,8 @@ def _variable(entry: Json, path: str) -> Iterator[Cause]:
     for kind in ("configMapKeyRef", "secretKeyRef"):
         if (reference := source.get(kind)) is not None:
             yield from pod_references.key_of(reference, f"{path}.{kind}")
+    if (reference := source.get("fileKeyRef")) is not None:
+        yield from _file_key(reference, f"{path}.fileKeyRef", volumes)
     given = [one for one in _SOURCES if source.get(one) is not None]
     if not given:
         text = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"

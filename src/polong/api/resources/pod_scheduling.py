@@ -28,6 +28,21 @@ def validate(spec: Json) -> Iterator[Cause]:
     yield from _spread(spec.get("topologySpreadConstraints") or (), "spec.topologySpreadConstraints")
 
 
+def gates(spec: Json) -> Iterator[Cause]:
+    """Of a Pod that is created. Source: validateSchedulingGates, ValidatePodCreate."""
+    found = spec.get("schedulingGates") or ()
+    seen: set[str] = set()
+    for index, gate in enumerate(found):
+        path, name = f"spec.schedulingGates[{index}]", gate.get("name", "")
+        for error in names.qualified_name_errors(name):
+            yield fields.invalid(path, name, error)
+        if name in seen:
+            yield fields.duplicate(path, name)
+        seen.add(name)
+    if found and spec.get("nodeName"):
+        yield fields.forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
+
+
 def _node_affinity(affinity: Json, path: str) -> Iterator[Cause]:
     if (required := affinity.get(_REQUIRED)) is not None:
         terms = required.get("nodeSelectorTerms") or ()

@@ -17,6 +17,7 @@ _UPDATABLE = (
     "`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
+_FREE = frozenset({"tolerations", "activeDeadlineSeconds", "schedulingGates"})
 _DIFF_LIMIT = 4096
 
 
@@ -38,7 +39,18 @@ def validate(new: Json, old: Json) -> Iterator[Cause]:
         if not any(_same(toleration, one) for one in new.get("tolerations") or ()):
             yield fields.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
             return
+    held = {gate.get("name") for gate in old.get("schedulingGates") or ()}
+    for index, gate in enumerate(new.get("schedulingGates") or ()):
+        if gate.get("name") not in held:
+            text = f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'"
+            yield fields.forbidden(f"spec.schedulingGates[{index}]", text)
+            return
     after, before = _fixed(new), _fixed(old)
+    if held:
+        # While it is gated a Pod may still be given a narrower place.
+        chosen = before.get("nodeSelector") or {}
+        if chosen.items() <= (after.get("nodeSelector") or {}).items():
+            before = {**before, "nodeSelector": after.get("nodeSelector")} if "nodeSelector" in after else before
     if after != before:
         yield fields.forbidden("spec", f"pod updates may not change fields other than {_UPDATABLE}\n{difference(after, before)}")
 
@@ -60,7 +72,7 @@ def _same(one: Json, other: Json) -> bool:
 
 def _fixed(spec: Json) -> Json:
     """`spec` without what an update may change."""
-    fixed = {name: value for name, value in spec.items() if name not in ("tolerations", "activeDeadlineSeconds")}
+    fixed = {name: value for name, value in spec.items() if name not in _FREE}
     for field in ("containers", "initContainers"):
         if field in spec:
             fixed[field] = [{name: value for name, value in container.items() if name != "image"} for container in spec[field]]

@@ -16,6 +16,7 @@ _RESTART = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
+_MAX_HOSTNAME = 64
 _MAX_DEADLINE = 2**31 - 1
 _MAX_NAMESERVERS, _MAX_SEARCHES, _MAX_SEARCH_CHARACTERS = 3, 32, 2048
 
@@ -43,6 +44,9 @@ def validate(spec: Json, *, creating: bool) -> Iterator[Cause]:
         for error in names.dns_subdomain_errors(account):
             yield fields.invalid("spec.serviceAccountName", account, error)
     yield from pod_scheduling.validate(spec)
+    if creating:
+        yield from pod_scheduling.gates(spec)
+    yield from _names(spec)
     yield from metadata.label_causes("spec.nodeSelector", spec.get("nodeSelector") or {})
     for index, gate in enumerate(spec.get("readinessGates") or ()):
         for error in names.qualified_name_errors(gate.get("conditionType", "")):
@@ -51,6 +55,20 @@ def validate(spec: Json, *, creating: bool) -> Iterator[Cause]:
         yield from _host_alias(alias, fields.at("spec.hostAliases", index))
     for index, toleration in enumerate(spec.get("tolerations") or ()):
         yield from toleration_causes(toleration, fields.at("spec.tolerations", index))
+
+
+def _names(spec: Json) -> Iterator[Cause]:
+    """hostnameOverride (KEP-4762): a name of its own, so nothing else may give it one."""
+    name, path = spec.get("hostnameOverride"), "spec.hostnameOverride"
+    if not name:
+        return
+    if len(name) > _MAX_HOSTNAME:
+        yield fields.invalid(path, name, f"must be no more than {_MAX_HOSTNAME} characters")
+    for error in names.dns_subdomain_errors(name):
+        yield fields.invalid(path, name, error)
+    for other, text in (("hostNetwork", "hostNetwork is true"), ("setHostnameAsFQDN", "setHostnameAsFQDN is true")):
+        if spec.get(other) is True:
+            yield fields.forbidden(path, f"may not be specified when {text}")
 
 
 def _dns(spec: Json) -> Iterator[Cause]:

@@ -88,6 +88,10 @@ class Pods(Kind):
 
     def prepare_create(self, obj: Json, context: Context) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": "BestEffort"}
+        if pods.spec(obj).get("schedulingGates"):
+            text = "Scheduling is blocked due to non-empty scheduling gates"
+            gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": text, "lastProbeTime": None}
+            obj["status"]["conditions"] = [{**gated, "lastTransitionTime": None}]
         apparmor.adopt(obj)
 
     def validate(self, obj: Json) -> Sequence[Cause]:

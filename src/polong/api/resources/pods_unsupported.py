@@ -28,16 +28,13 @@ def _not(*accepted: object) -> Refused:
 
 POD: dict[str, Refused] = {
     "evictionResponders": _given,
-    "hostnameOverride": _given,
     "os.name": _not("linux"),
     "resourceClaims": _given,
     "resources.claims": _given,
-    "schedulingGates": _given,
     "schedulingGroup": _given,
     "securityContext.seLinuxChangePolicy": _given,
     "securityContext.seLinuxOptions": _given,
     "securityContext.windowsOptions": _given,
-    "setHostnameAsFQDN": _not(False),
     "workloadRef": _given,
 }
 
@@ -52,7 +49,7 @@ VOLUME_MOUNT: dict[str, Refused] = {
     "bindMountOptions": _given,
 }
 
-ENV_SOURCES = ("configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef")
+ENV_SOURCES = ("configMapKeyRef", "fieldRef", "fileKeyRef", "resourceFieldRef", "secretKeyRef")
 VOLUME_SOURCES = ("configMap", "downwardAPI", "emptyDir", "hostPath", "image", "persistentVolumeClaim", "projected", "secret")
 PROJECTED_SOURCES = ("configMap", "downwardAPI", "secret", "serviceAccountToken")
 RESOURCES = {"limits": ("cpu", "ephemeral-storage", "memory"), "requests": ("cpu", "ephemeral-storage", "memory")}

@@ -230,8 +230,8 @@ _NODES, _NAMESPACES, _CLAIMS = Nodes(), Namespaces(), PersistentVolumeClaims()
 
 
 def _ours(pod: Json) -> bool:
-    """Another scheduler's Pods wait for it to bind them."""
-    return bool(pods.spec(pod).get("schedulerName", NAME) == NAME)
+    """Another scheduler's Pods wait for it to bind them, and gated ones for their gates to go."""
+    return not pods.spec(pod).get("schedulingGates") and bool(pods.spec(pod).get("schedulerName", NAME) == NAME)
 
 
 def _rank(pod: Json) -> tuple[int, str]:

@@ -61,6 +61,9 @@ def status_text(pod: Json) -> str:
     """The STATUS column: phase, or the reason that says more."""
     status = pods.status(pod)
     reason = str(status.get("reason") or status.get("phase") or "")
+    scheduled = conditions.find(status.get("conditions"), "PodScheduled")
+    if scheduled is not None and scheduled.get("reason") == "SchedulingGated":
+        reason = "SchedulingGated"
     if initializing := _initializing(pod):
         reason = initializing
     else:

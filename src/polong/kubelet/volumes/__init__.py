@@ -15,7 +15,6 @@ from typing import Any
 from polong.kit.clock import Clock
 from polong.kit.errors import FailedPrecondition, Invalid, PolongError, Unsupported
 from polong.kubelet import containers
-from polong.kubelet.config import CLUSTER_DOMAIN
 from polong.kubelet.containers import Mounted
 from polong.kubelet.downward import Allocatable
 from polong.kubelet.environment import expand_strictly
@@ -246,9 +245,8 @@ class Volumes:
         if pods.host_network(pod):
             text = hosts.of_host(self._host_file.read_text("utf-8", "replace"), aliases)
         else:
-            subdomain = pods.spec(pod).get("subdomain") or ""
-            full = f"{subdomain}.{pods.namespace(pod)}.svc.{CLUSTER_DOMAIN}" if subdomain else ""
-            text = hosts.managed(ips, containers.hostname(pod), full, aliases)
+            named = bool(pods.spec(pod).get("hostnameOverride"))
+            text = hosts.managed(ips, containers.hostname(pod), "" if named else containers.domain(pod), aliases)
         path = own / "etc-hosts"
         # Containers may add lines of their own, which a restart of a neighbour must not undo.
         with self._writing:
