@@ -37,6 +37,9 @@ check: setup ## format, lint, types, import contracts, repository tests
 bench: setup ## measure beside podman and containerd, in one run
 	@$(PY) -m tools.bench
 
+bench-cri: setup ## measure each call of the runtime beside containerd, a pull beside podman too; writes the table of docs/cri.md
+	@$(PY) -m tools.bench.cri --docs docs/cri.md
+
 bench-api: setup ## measure the API server alone, from 100 to 10,000 Pods; writes the table of docs/api.md
 	@$(PY) -m tools.bench.api --docs docs/api.md
 
@@ -55,4 +58,4 @@ reference: setup ## write docs/cli.md from the commands' own help, the tables of
 clean: ## remove what was built (not the virtual environment)
 	rm -rf build dist src/polong/linux/bin src/polong/oci/bin src/polong/objects/schema.json
 
-.PHONY: help setup images demo test unit check bench bench-api conformance slow reference clean
+.PHONY: help setup images demo test unit check bench bench-cri bench-api conformance slow reference clean

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grpclib.client import Channel, UnaryUnaryMethod
 from tools.bench import pause_image
+from tools.bench.crilife import CriLife
 from tools.bench.engine import BUSYBOX, GRACE, IMAGES, NGINX, run, timed, until
 
 from polong.criapi.wire import v1
@@ -57,25 +57,12 @@ _NETWORK: dict[str, Any] = {
     ],
 }
 
-_CALLS = {
-    "Version": (v1.VersionRequest, v1.VersionResponse),
-    "RunPodSandbox": (v1.RunPodSandboxRequest, v1.RunPodSandboxResponse),
-    "StopPodSandbox": (v1.StopPodSandboxRequest, v1.StopPodSandboxResponse),
-    "RemovePodSandbox": (v1.RemovePodSandboxRequest, v1.RemovePodSandboxResponse),
-    "CreateContainer": (v1.CreateContainerRequest, v1.CreateContainerResponse),
-    "StartContainer": (v1.StartContainerRequest, v1.StartContainerResponse),
-    "StopContainer": (v1.StopContainerRequest, v1.StopContainerResponse),
-    "RemoveContainer": (v1.RemoveContainerRequest, v1.RemoveContainerResponse),
-    "ExecSync": (v1.ExecSyncRequest, v1.ExecSyncResponse),
-}
-
 
 class Containerd:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._daemon: subprocess.Popen[bytes] | None = None
-        self._loop = asyncio.new_event_loop()
-        self._channel: Channel | None = None
+        self.cri = CriLife(directory / "containerd.sock", directory, "/polong-bench-containerd")
         self._pods: dict[int, tuple[str, list[str]]] = {}
 
     def versions(self) -> Mapping[str, str]:
@@ -101,21 +88,7 @@ class Containerd:
         assert self._daemon is not None
         if self._daemon.poll() is not None:
             raise RuntimeError(f"containerd ended: {(self._directory / 'containerd.log').read_text()[-600:]}")
-        try:
-            self._call("Version", v1.VersionRequest())
-        except Exception:  # any failure of a server that is not up yet: asked again until the deadline
-            return False
-        return True
-
-    def _call(self, name: str, request: Any) -> Any:
-        return self._loop.run_until_complete(self._send(name, request))
-
-    async def _send(self, name: str, request: Any) -> Any:
-        if self._channel is None:
-            self._channel = Channel(path=f"{self._directory}/containerd.sock")
-        kinds = _CALLS[name]
-        method = UnaryUnaryMethod(self._channel, f"/runtime.v1.RuntimeService/{name}", *kinds)
-        return await method(request, timeout=60)
+        return self.cri.ready()
 
     def _sandbox(self, number: int) -> v1.PodSandboxConfig:
         logs = self._directory / "logs" / str(number)
@@ -146,35 +119,35 @@ class Containerd:
         return timed(lambda: self._run_pod(number, config, containers))
 
     def _run_pod(self, number: int, config: v1.PodSandboxConfig, containers: list[v1.ContainerConfig]) -> None:
-        sandbox = self._call("RunPodSandbox", v1.RunPodSandboxRequest(config=config)).pod_sandbox_id
+        sandbox = self.cri.call("RunPodSandbox", v1.RunPodSandboxRequest(config=config)).pod_sandbox_id
         started: list[str] = []
         self._pods[number] = (sandbox, started)
         for container in containers:
             request = v1.CreateContainerRequest(pod_sandbox_id=sandbox, config=container, sandbox_config=config)
-            identifier = self._call("CreateContainer", request).container_id
+            identifier = self.cri.call("CreateContainer", request).container_id
             started.append(identifier)
-            self._call("StartContainer", v1.StartContainerRequest(container_id=identifier))
+            self.cri.call("StartContainer", v1.StartContainerRequest(container_id=identifier))
 
     def remove(self, number: int) -> float:
-        return timed(lambda: self._loop.run_until_complete(self._remove_pod(*self._pods.pop(number), GRACE)))
+        return timed(lambda: self.cri.wait(self._remove_pod(*self._pods.pop(number), GRACE)))
 
     async def _remove_pod(self, sandbox: str, containers: list[str], grace: int) -> None:
-        stops = (self._send("StopContainer", v1.StopContainerRequest(container_id=each, timeout=grace)) for each in containers)
+        stops = (self.cri.send("StopContainer", v1.StopContainerRequest(container_id=each, timeout=grace)) for each in containers)
         await asyncio.gather(*stops)
-        await self._send("StopPodSandbox", v1.StopPodSandboxRequest(pod_sandbox_id=sandbox))
+        await self.cri.send("StopPodSandbox", v1.StopPodSandboxRequest(pod_sandbox_id=sandbox))
         for each in containers:
-            await self._send("RemoveContainer", v1.RemoveContainerRequest(container_id=each))
-        await self._send("RemovePodSandbox", v1.RemovePodSandboxRequest(pod_sandbox_id=sandbox))
+            await self.cri.send("RemoveContainer", v1.RemoveContainerRequest(container_id=each))
+        await self.cri.send("RemovePodSandbox", v1.RemovePodSandboxRequest(pod_sandbox_id=sandbox))
 
     def kill(self, number: int) -> float:
-        return timed(lambda: self._loop.run_until_complete(self._remove_pod(*self._pods.pop(number), 0)))
+        return timed(lambda: self.cri.wait(self._remove_pod(*self._pods.pop(number), 0)))
 
     def execute(self, number: int) -> float:
         shell = self._pods[number][1][1]
         return timed(lambda: self._execute(shell))
 
     def _execute(self, container: str) -> None:
-        answer = self._call("ExecSync", v1.ExecSyncRequest(container_id=container, cmd=["true"], timeout=10))
+        answer = self.cri.call("ExecSync", v1.ExecSyncRequest(container_id=container, cmd=["true"], timeout=10))
         if answer.exit_code != 0:
             raise RuntimeError(f"exec of true ended with {answer.exit_code}")
 
@@ -190,11 +163,9 @@ class Containerd:
     def close(self) -> None:
         try:
             for sandbox, containers in self._pods.values():
-                self._loop.run_until_complete(self._remove_pod(sandbox, containers, 0))
+                self.cri.wait(self._remove_pod(sandbox, containers, 0))
         finally:
-            if self._channel is not None:
-                self._channel.close()
+            self.cri.close()
             if self._daemon is not None and self._daemon.poll() is None:
                 os.kill(self._daemon.pid, signal.SIGTERM)
                 self._daemon.wait(10)
-            self._loop.close()

@@ -15,21 +15,22 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from tools.bench import memory
+from tools.bench import bigimage, memory
 from tools.bench.containerd import Containerd
-from tools.bench.engine import Engine
 from tools.bench.podman import Podman
+from tools.bench.policri import PolongCri
 from tools.bench.polong import Polong, PolongCommand
 
 # Numbers that no round has.
 CROWD_FIRST = 1000
 WATCHED = 10
 
-ENGINES: dict[str, type[Polong | PolongCommand | Podman | Containerd]] = {
+ENGINES: dict[str, type[Polong | PolongCommand | Podman | Containerd | PolongCri]] = {
     "polong": Polong,
     "polong-command": PolongCommand,
     "podman": Podman,
     "containerd": Containerd,
+    "polong-cri": PolongCri,
 }
 
 
@@ -39,14 +40,18 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    engine = ENGINES[name](directory)
+    engine: Any = ENGINES[name](directory)
+    blobs = Path(os.environ.get("POLONG_BENCH_REGISTRY", "/nowhere"))
+    registry = bigimage.Registry(blobs, directory / "registry.yml") if blobs.is_dir() else None
     try:
         serve(engine, answers)
     finally:
         engine.close()
+        if registry is not None:
+            registry.close()
 
 
-def serve(engine: Engine, answers: TextIO) -> None:
+def serve(engine: Any, answers: TextIO) -> None:
     for line in sys.stdin:
         question = json.loads(line)
         try:
@@ -61,7 +66,7 @@ def crowd(count: int) -> range:
     return range(CROWD_FIRST, CROWD_FIRST + count)
 
 
-def ask(engine: Engine, action: str, number: int) -> Any:
+def ask(engine: Any, action: str, number: int) -> Any:
     match action:
         case "set_up":
             engine.set_up()
@@ -83,6 +88,12 @@ def ask(engine: Engine, action: str, number: int) -> Any:
             before = memory.cpu(pids)
             time.sleep(WATCHED)
             return (memory.cpu(pids) - before) / WATCHED
+        case "keep":
+            return engine.cri.keep(bigimage.SMALL)
+        case "life":
+            return engine.cri.life(number, bigimage.SMALL)
+        case "pull":
+            return engine.pull(bigimage.BIG) if isinstance(engine, Podman) else engine.cri.pull(bigimage.BIG)
         case "memory":
             time.sleep(2)  # let the daemon finish what the last Pod left to do
             daemon = engine.daemon_pids()

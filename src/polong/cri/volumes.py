@@ -6,6 +6,9 @@ What is made hangs below directories of the container's own, and goes with them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from polong.cri import nesting, spec, userns
@@ -18,6 +21,7 @@ from polong.linux.paths import Root
 
 _REASON = "CreateContainerError"
 _MAPPED = "mapped"
+_MOST_DECLARED = 100
 
 
 async def prepare(engine: Engine, sandbox: Sandbox, container: Container, rootfs: Path) -> v1.ContainerConfig:
@@ -115,6 +119,20 @@ def _put_together(engine: Engine, container: Container, config: v1.ContainerConf
     del prepared.mounts[:]
     prepared.mounts.extend(kept)
     return prepared
+
+
+def make_declared(rootfs: Path, paths: Sequence[str], owner: int) -> None:
+    """The directories that an image declares as VOLUME and does not bring: they are of its writable layer, as CRI-O has it. A path that
+    cannot be made is none, and is passed over: it is what an image says, not what a Pod asks for."""
+    with Root.open(rootfs) as root:
+        for path in paths[:_MOST_DECLARED]:
+            with contextlib.suppress(OSError, PolongError):
+                where = spec.checked_destination(path, privileged=False)
+                try:
+                    root.resolve(where)
+                except FileNotFoundError:
+                    with root.make_directories(where) as made:
+                        os.chown(f"/proc/self/fd/{made.fileno()}", owner, owner)
 
 
 def release(engine: Engine, container_id: str) -> None:

@@ -121,6 +121,7 @@ async def test_volumes_that_an_image_declares_reach_nothing(either: Any, canary:
     sandbox = await either.run()
     container = await either.started(sandbox, "sleep", "1000", image=image)
     await still_fenced(either, container)
+    await either.output(container, "sh", "-c", "echo mine > /data/file && ls -lnd /data | grep -q drwxr-xr-x")
     for place in ("/link/passwd", f"/..{there}/passwd", "/data/passwd"):
         assert (await either.exec(container, "cat", place)).exit_code != 0, place
 

@@ -107,6 +107,53 @@ async def test_codes(remote: Remote) -> None:
     assert await remote.code("ExecSync", late) is Status.DEADLINE_EXCEEDED
 
 
+_BY_ID = {
+    "UpdateContainerResources": v1.UpdateContainerResourcesRequest(container_id=UNKNOWN),
+    "UpdatePodSandboxResources": v1.UpdatePodSandboxResourcesRequest(pod_sandbox_id=UNKNOWN),
+    "ReopenContainerLog": v1.ReopenContainerLogRequest(container_id=UNKNOWN),
+    "CheckpointContainer": v1.CheckpointContainerRequest(container_id=UNKNOWN),
+    "StartContainer": v1.StartContainerRequest(container_id=UNKNOWN),
+    "CreateContainer": v1.CreateContainerRequest(pod_sandbox_id=UNKNOWN),
+    "PodSandboxStats": v1.PodSandboxStatsRequest(pod_sandbox_id=UNKNOWN),
+    "ExecSync": v1.ExecSyncRequest(container_id=UNKNOWN, cmd=["true"]),
+    "Attach": v1.AttachRequest(container_id=UNKNOWN, stdout=True),
+    "PortForward": v1.PortForwardRequest(pod_sandbox_id=UNKNOWN, port=[80]),
+}
+
+
+async def test_what_is_not_there_is_not_found(remote: Remote) -> None:
+    for name, request in _BY_ID.items():
+        assert await remote.code(name, request) is Status.NOT_FOUND, name
+
+
+async def test_the_same_again_is_the_same(remote: Remote) -> None:
+    """A caller that never heard of an answer asks once more."""
+    sandbox = await remote.node.run()
+    container = await remote.node.create(sandbox, "sleep", "1000")
+    assert await remote.code("RunPodSandbox", v1.RunPodSandboxRequest(config=sandbox_config(remote, sandbox))) is Status.ALREADY_EXISTS
+    await remote.call("StartContainer", v1.StartContainerRequest(container_id=container))
+    assert await remote.code("StartContainer", v1.StartContainerRequest(container_id=container)) is Status.FAILED_PRECONDITION
+    limits = v1.LinuxContainerResources(memory_limit_in_bytes=64 << 20, cpu_quota=50_000, cpu_period=100_000)
+    pid = remote.node.pid(container)
+    for name, request in (
+        ("UpdateContainerResources", v1.UpdateContainerResourcesRequest(container_id=container, linux=limits)),
+        ("ReopenContainerLog", v1.ReopenContainerLogRequest(container_id=container)),
+        ("UpdateRuntimeConfig", v1.UpdateRuntimeConfigRequest()),
+        ("StopContainer", v1.StopContainerRequest(container_id=container, timeout=5)),
+        ("RemoveContainer", v1.RemoveContainerRequest(container_id=container)),
+        ("StopPodSandbox", v1.StopPodSandboxRequest(pod_sandbox_id=sandbox)),
+        ("RemovePodSandbox", v1.RemovePodSandboxRequest(pod_sandbox_id=sandbox)),
+    ):
+        if name == "StopContainer":
+            assert remote.node.pid(container) == pid
+        for _ in range(3):
+            await remote.call(name, request)
+
+
+def sandbox_config(remote: Remote, sandbox: str) -> v1.PodSandboxConfig:
+    return remote.node.engine.table.sandboxes[sandbox].config
+
+
 async def test_a_call_that_is_given_up_leaves_nothing_half_made(remote: Remote) -> None:
     config = v1.PodSandboxConfig(metadata=v1.PodSandboxMetadata(name="given-up", uid="1", namespace="default"))
     service, _ = SERVICES["RunPodSandbox"]

@@ -122,3 +122,9 @@ async def test_what_cannot_be_is_refused_and_leaves_nothing(either: Any, change:
     with pytest.raises(Exception, match=r"mapping|map|mode|node"):
         await either.run(network=v1.NODE if change == "node's network" else v1.POD, linux=config)
     assert either.census() == []
+
+
+async def test_what_an_image_declares_belongs_to_the_pods_root(node: Any) -> None:
+    image = await node.image("declared", Volumes={"/data/deep": {}})
+    container = await node.started(await sandbox_of(node), "sleep", "1000", image=image)
+    assert await node.output(container, "sh", "-c", "echo mine > /data/deep/file && cat /data/deep/file") == "mine\n"

@@ -100,7 +100,10 @@ async def _make(engine: Engine, sandbox: Sandbox, container: Container, image: I
     engine.save_container(container)
     undo.note("bundle", lambda: _removed(directory))
     undo.note("root file system", lambda: engine.images.release_rootfs(container.id))
-    rootfs = await engine.images.mount_rootfs(image.id, container.id, _mapping(sandbox))
+    mapping = _mapping(sandbox)
+    rootfs = await engine.images.mount_rootfs(image.id, container.id, mapping)
+    if image.config.volumes:
+        await asyncio.to_thread(volumes.make_declared, rootfs, image.config.volumes, 0 if mapping is None else mapping.host)
     undo.note("volumes", lambda: asyncio.to_thread(volumes.release, engine, container.id))
     asked = await volumes.prepare(engine, sandbox, container, rootfs)
     config = await asyncio.to_thread(_config, engine, sandbox, container, asked, (image, rootfs, wanted))
