@@ -319,6 +319,41 @@ def test_a_read_only_root_stays_read_only(polong: Client, tmp_path: Path) -> Non
         polong.delete("sealed")
 
 
+def test_what_is_asked_wrongly_is_said_in_one_line(polong: Client, evil: str) -> None:
+    for words, said in (
+        ((), "after the Pod comes what to do: ls, cat, tail, cp, edit"),
+        (("rm", "/e"), "cp, edit, not rm"),
+        (("-c", "ap", "ls"), "did you mean 'app'?"),
+        (("cp", "a", "b"), "one of source and destination is :PATH"),
+        (("cp", "/none", ":/e"), "/none: No such file"),
+        (("cp", ":/none", "/tmp"), "/none: no such file"),
+        (("cat",), "cat needs a path"),
+    ):
+        assert said in refused(polong, evil, *words)
+    odd = polong.try_("files", evil, "cat", os.fsdecode(b"/e/n\xff"))
+    assert (odd.returncode, odd.stderr) == (1, "Error from server (NotFound): /e/n\\xff: no such file or directory\n")
+    assert "did you mean 'evil'?" in polong.try_("files", "evli", "ls").stderr
+
+
+def test_a_full_disk_is_said_and_nothing_half_made_is_left(polong: Client, tmp_path: Path) -> None:
+    memory = {"name": "small", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+    app = busybox("app", "sleep 100000", volumeMounts=[{"name": "small", "mountPath": "/small"}])
+    polong.apply(pod("full", app, volumes=[memory]))
+    (tmp_path / "large").write_bytes(bytes(4 << 20))
+    try:
+        polong.ready("full")
+        assert "/small/large: no space left on device" in refused(polong, "full", "cp", str(tmp_path / "large"), ":/small")
+        assert polong("files", "full", "ls", "/small").splitlines()[1:] == []
+    finally:
+        polong.delete("full")
+
+
+def test_a_reader_that_leaves_ends_it_quietly(polong: Client, evil: str) -> None:
+    line = f"{polong.program} files {evil} cat /bin/busybox | head -c 1 | wc -c; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], env=polong.env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (141, "1", "")
+
+
 def test_a_container_that_does_not_run_has_no_files(polong: Client) -> None:
     polong.apply(pod("ended", busybox("app", "exit 0"), restartPolicy="Never"))
     try:

@@ -44,7 +44,7 @@ async def handle(
             headers = _BYTES | ({"Content-Type": "application/x-tar"} if options.op == "archive" else {})
             return Response(200, found) if body is None else Response(200, headers=headers, chunks=body)
         case "files", "POST":
-            _known(query, {"container", "path", "op", "mode", "expected"})
+            _known(query, {"container", "path", "pathBase64", "op", "mode", "expected"})
             path = podfiles.path_of(query)
             if podfiles.write_of(query) == podfiles.EXTRACT:
                 return Response(201, await inspector.write_tree(await pod(), query.get("container", ""), path, _stream(request)))

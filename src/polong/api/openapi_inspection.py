@@ -75,8 +75,8 @@ KINDS: dict[str, Json] = {
 
 ACCESS_QUERY = (("from", "string"), ("to", "string"))
 FILES_QUERY = (
-    *((name, "string") for name in ("container", "path", "op")),
+    *((name, "string") for name in ("container", "path", "pathBase64", "op")),
     *((name, "integer") for name in ("offset", "limit", "tail")),
     ("follow", "boolean"),
 )
-WRITE_QUERY = tuple((name, "string") for name in ("container", "path", "op", "mode", "expected"))
+WRITE_QUERY = tuple((name, "string") for name in ("container", "path", "pathBase64", "op", "mode", "expected"))

@@ -1,6 +1,7 @@
 """`polong`: the group of subcommands, and the one place where errors become lines and exit codes. Must not import the server packages.
 
-Exit codes: 0, 1 for what the command could not do, 2 for wrong use, 130 after Ctrl-C; `exec` and `attach` pass the container's through.
+Exit codes: 0, 1 for what the command could not do, 2 for wrong use, 130 after Ctrl-C, 141 where the reader of a pipe left; `exec` and
+`attach` pass the container's through.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
+class _ReaderLeft(Exception):  # noqa: N818 - nothing is wrong
+    """A BrokenPipeError, out of the sight of click, which makes exit code 1 of it."""
+
+
 class _Group(Helped, click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _ReaderLeft from None
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return registry.names()
 
@@ -92,10 +103,8 @@ def run(args: list[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 130
-    except BrokenPipeError:
-        # The reader left (`polong get pods | head -1`); what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+    except (BrokenPipeError, _ReaderLeft):
+        return _reader_left()
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except Exception as error:
@@ -105,6 +114,12 @@ def run(args: list[str]) -> int:
 
         _complain(explain(error))
         return 1
+
+
+def _reader_left() -> int:
+    """`polong get pods | head -1`: what is still buffered must not raise again at exit. 128 + SIGPIPE, as of any other program."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 141
 
 
 def _complain(text: str) -> None:

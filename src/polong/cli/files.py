@@ -19,11 +19,14 @@ from polong.cli.flags import api_options, command, flag
 from polong.cli.tabular import Table
 from polong.cli.target import Target
 from polong.client.transport import Call
+from polong.objects import podfiles
 
 Json = dict[str, Any]
 
 _GROUP = "/apis/polong.dev/v1alpha1"
 _LETTERS = {"directory": "d", "link": "l", "fifo": "p", "socket": "s", "character-device": "c", "block-device": "b"}
+
+_OPERATIONS = ("ls", "cat", "tail", "cp", "edit")
 
 _EXAMPLES = """
 polong files nginx ls /etc/nginx
@@ -39,7 +42,7 @@ _HELP = "List, print, follow, copy and edit files of a container; needs no shell
 
 @command("files", help=_HELP, examples=_EXAMPLES)
 @click.argument("pod")
-@click.argument("operation", type=click.Choice(["ls", "cat", "tail", "cp", "edit"]), metavar="ls|cat|tail|cp|edit")
+@click.argument("operation", required=False, default="", metavar="ls|cat|tail|cp|edit")
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @click.option("-c", "--container", metavar="NAME", help="Container (default: the first).")
 @click.option("-l", "--lines", type=click.IntRange(0, 1_000_000), default=10, metavar="N", help="Of tail: the last N lines.")
@@ -56,6 +59,8 @@ def files(
     follow: bool,
     form: str | None,
 ) -> None:
+    if operation not in _OPERATIONS:
+        raise Failure(f"after the Pod comes what to do: {', '.join(_OPERATIONS)}{f', not {cell(operation)}' if operation else ''}")
     chosen = output.parse(form)
     if form and (operation != "ls" or chosen.kind not in {"json", "yaml"}):
         raise Failure("-o json and -o yaml are for ls alone")
@@ -99,7 +104,7 @@ class Files:
 
     def _query(self, op: str, path: str) -> list[tuple[str, str]]:
         path = path.removeprefix(":")
-        return [("container", self._container), ("path", path if path.startswith("/") else f"/{path}"), ("op", op)]
+        return [("container", self._container), podfiles.encoded(path if path.startswith("/") else f"/{path}"), ("op", op)]
 
     async def get(self, op: str, path: str) -> Json:
         return await self._api.get(self._path, self._query(op, path))

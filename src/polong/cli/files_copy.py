@@ -57,13 +57,24 @@ async def out(source: Source, path: str, goal: Path) -> list[str]:
     the copy, odd names."""
     found = await source.get("stat", path)
     goal = below(goal, path)
-    with _parent(goal) as parent:
+    with _parent(goal) as parent, _told(goal):
         if found["type"] == "directory":
             return await _tree(source.archive(path), parent, goal)
         if found["type"] == "file":
             await _file(source, path, (parent, goal.name), found)
             return []
         raise Failure(f"{path} is a {found['type']}, not a file or directory")
+
+
+@contextmanager
+def _told(goal: Path) -> Iterator[None]:
+    """Of a write there is no more than a number: where it went wrong is said here."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or not error.strerror:
+            raise
+        raise Failure(f"cannot write {goal}: {error.strerror}") from None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ WRITE, EXTRACT = WRITES = ("write", "extract")
 _MOST_PATH = 4095
 _MOST_NUMBER = 1 << 62
 _NUMBERS = ("offset", "limit", "tail")
-_NAMES = {"container", "path", "op", "follow", *_NUMBERS}
+_NAMES = {"container", "path", "pathBase64", "op", "follow", *_NUMBERS}
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,29 @@ class FileOptions:
 def path_of(query: Mapping[str, str]) -> str:
     """BadRequest for a path that is missing, relative or too long."""
     path = query.get("path", "")
+    if "pathBase64" in query:
+        path = _decoded(query["pathBase64"])
     if not path.startswith("/"):
         raise BadRequest("the query parameter path must be an absolute path" if path else "the query parameter path is missing")
     if len(path.encode("utf-8", "surrogateescape")) > _MOST_PATH or "\0" in path:
         raise BadRequest(f"path {path[:60]!r}... is too long, or holds a NUL: at most {_MOST_PATH} bytes")
     return path
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(text).decode("utf-8", "surrogateescape")
+    except ValueError:
+        raise BadRequest("the query parameter pathBase64 is no base64 of bytes") from None
+
+
+def encoded(path: str) -> tuple[str, str]:
+    """The query parameter for a path: a name in Linux is bytes, and need be no text."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "pathBase64", base64.urlsafe_b64encode(path.encode("utf-8", "surrogateescape")).decode("ascii")
+    return "path", path
 
 
 def parse(query: Mapping[str, str]) -> FileOptions:

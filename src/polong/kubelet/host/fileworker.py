@@ -52,7 +52,7 @@ def run(task: Json) -> None:
                 case "archive":
                     _archive(found, task)
                 case "read":
-                    _read(found, task)
+                    _read(root, found, task)
 
 
 def _say(answer: Json) -> None:
@@ -67,7 +67,7 @@ def _put(data: bytes) -> None:
 
 def _described(name: str, found: os.stat_result, task: Json) -> Json:
     return {
-        "name": name,
+        "name": _name(name),
         "type": filewrite.kind(found.st_mode),
         "mode": f"{stat.S_IMODE(found.st_mode):04o}",
         "uid": _inside(task, "uids", found.st_uid),
@@ -99,7 +99,7 @@ def _entries(directory: Fd, task: Json) -> Json:
                 truncated = True
                 break
             try:
-                item = _described(_name(entry.name), entry.stat(follow_symlinks=False), task)
+                item = _described(entry.name, entry.stat(follow_symlinks=False), task)
                 if item["type"] == "link":
                     item["target"] = _name(os.readlink(entry.name, dir_fd=fd.fileno()))
             except FileNotFoundError:
@@ -137,11 +137,10 @@ def _regular(found: Fd, path: str) -> os.stat_result:
 # --- read ----------------------------------------------------------------------------------------------------------------------------
 
 
-def _read(found: Fd, task: Json) -> None:
+def _read(root: paths.Root, found: Fd, task: Json) -> None:
     path = task["path"]
     about = _regular(found, path)
-    # The same file, not the same name: the name may be another file's by now.
-    with Fd(os.open(f"/proc/self/fd/{found.fileno()}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)) as fd:
+    with _reopened(found) as fd:
         start = min(task.get("offset", 0), about.st_size)
         if task.get("tail") is not None:
             start = _tail(fd, about.st_size, task["tail"])
@@ -154,7 +153,12 @@ def _read(found: Fd, task: Json) -> None:
         _say(_described(path, about, task))
         done = _copy(fd, start, length)
         if task.get("follow"):
-            _follow(fd, start + done, task["main"])
+            _follow(root, path, fd, start + done, task["main"])
+
+
+def _reopened(found: Fd) -> Fd:
+    """To be read: the same file, not the same name, which may be another file's by now."""
+    return Fd(os.open(f"/proc/self/fd/{found.fileno()}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
 
 
 def _copy(fd: Fd, start: int, length: int) -> int:
@@ -186,18 +190,41 @@ def _tail(fd: Fd, size: int, lines: int) -> int:
     return start
 
 
-def _follow(fd: Fd, position: int, main: int) -> None:
-    """What is added, until the container ends; from its beginning again where the file was cut."""
+def _follow(root: paths.Root, path: str, fd: Fd, position: int, main: int) -> None:
+    """What is added, until the container ends; from its beginning again where the file was cut, and on in the next one where the name
+    is another file's now: a log that was put aside."""
     waiter = select.poll()
     waiter.register(main, select.POLLIN)
     waiter.register(1, select.POLLERR | select.POLLHUP)
-    while True:
-        size = os.fstat(fd.fileno()).st_size
-        position = 0 if size < position else position
-        position += _copy(fd, position, size - position)
-        events = {number for number, _ in waiter.poll(_LOOK_AGAIN_MS)}
-        if 1 in events or (main in events and os.fstat(fd.fileno()).st_size == position):
-            return
+    current = fd
+    try:
+        while True:
+            # Looked for before what is left is read: nothing is added any more to a file that was put aside and replaced.
+            following = _successor(root, path, current)
+            size = os.fstat(current.fileno()).st_size
+            position = 0 if size < position else position
+            position += _copy(current, position, size - position)
+            if following is not None:
+                if current is not fd:
+                    current.close()
+                current, position = following, 0
+                continue
+            events = {number for number, _ in waiter.poll(_LOOK_AGAIN_MS)}
+            if 1 in events or (main in events and os.fstat(current.fileno()).st_size == position):
+                return
+    finally:
+        if current is not fd:
+            current.close()
+
+
+def _successor(root: paths.Root, path: str, current: Fd) -> Fd | None:
+    """The file that has the name now, where that is another one than `current`, and one that can be read."""
+    try:
+        with root.open_at(path) as found:
+            now, before = _regular(found, path), os.fstat(current.fileno())
+            return None if (now.st_dev, now.st_ino) == (before.st_dev, before.st_ino) else _reopened(found)
+    except (OSError, PolongError):
+        return None
 
 
 # --- write ---------------------------------------------------------------------------------------------------------------------------
@@ -298,6 +325,10 @@ def explain(error: OSError, path: str) -> PolongError:
     return kind(f"{path}: {text}")
 
 
+def _refuse(error: PolongError) -> None:
+    _say({"error": type(error).__name__, "message": _name(error.message)})
+
+
 _WRITES = {"write": _write, "extract": _extract}
 
 
@@ -310,10 +341,9 @@ def main() -> int:
     except BrokenPipeError:
         return 0
     except PolongError as error:
-        _say({"error": type(error).__name__, "message": error.message})
+        _refuse(error)
     except OSError as error:
-        found = explain(error, task["path"])
-        _say({"error": type(found).__name__, "message": found.message})
+        _refuse(explain(error, task["path"]))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -61,6 +62,51 @@ async def test_a_tail_without_line_ends(tree: Tree) -> None:
     assert await tree.read(FileOptions("/file", "read", tail=3)) == b"x" * 100
     (tree.root / "file").write_bytes(b"\n\n\n")
     assert await tree.read(FileOptions("/file", "read", tail=2)) == b"\n\n"
+
+
+async def test_following_goes_on_over_rotation_and_truncation(tree: Tree) -> None:
+    log = tree.root / "log"
+    log.write_text("one\n")
+    _, body = await files.look(GROUP, FileOptions("/log", "read", tail=10, follow=True), tree)
+    assert isinstance(body, files.Body)
+
+    async def lines(count: int) -> list[str]:
+        text = b""
+        async with asyncio.timeout(10):
+            while text.count(b"\n") < count:
+                text += await anext(body)
+        return text.decode().splitlines()
+
+    try:
+        assert await lines(1) == ["one"]
+        log.rename(tree.root / "log.1")
+        with (tree.root / "log.1").open("a") as old:
+            old.write("late\n")
+        log.write_text("two\n")
+        assert await lines(2) == ["late", "two"]
+        with log.open("a") as file:
+            file.write("three\n")
+        assert await lines(1) == ["three"]
+        log.write_text("4\n")
+        assert await lines(1) == ["4"]
+        log.unlink()
+        os.mkfifo(log)
+        await asyncio.sleep(0.6)
+        log.unlink()
+        log.write_text("five\n")
+        assert await lines(1) == ["five"]
+    finally:
+        await body.aclose()
+
+
+async def test_names_that_are_no_text_are_read_and_written(tree: Tree) -> None:
+    odd = os.fsdecode(b"/n\xff\n")
+    await files.write(GROUP, odd, 0o600, pieces(b"odd"), tree)
+    assert await tree.read(FileOptions(odd, "read")) == b"odd"
+    found, _ = await files.look(GROUP, FileOptions(odd, "stat"), tree)
+    assert found["name"] == "/n\\xff\n"
+    with pytest.raises(NotFound, match=r"\\xff0: no such file"):
+        await files.look(GROUP, FileOptions(os.fsdecode(b"/\xff0"), "stat"), tree)
 
 
 async def test_a_body_that_nobody_reads_leaves_no_worker(tree: Tree) -> None:
