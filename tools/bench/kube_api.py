@@ -41,12 +41,20 @@ class KubeApi:
     def request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """The decoded answer; RuntimeError for 400 and above, but a 404 is returned as its Status."""
         payload = None if body is None else json.dumps(body)
-        self._kept.request(method, path, payload, {"Content-Type": "application/json", "Accept": "application/json"})
-        answer = self._kept.getresponse()
+        try:
+            answer = self._answer(method, path, payload)
+        except (OSError, http.client.HTTPException):  # closed by the server while it lay idle
+            self._kept.close()
+            self._kept = self._connection()
+            answer = self._answer(method, path, payload)
         decoded: dict[str, Any] = json.loads(answer.read())
         if answer.status >= 400 and answer.status != 404:
             raise RuntimeError(f"{method} {path}: {answer.status} {decoded.get('message')}")
         return decoded
+
+    def _answer(self, method: str, path: str, payload: str | None) -> http.client.HTTPResponse:
+        self._kept.request(method, path, payload, {"Content-Type": "application/json", "Accept": "application/json"})
+        return self._kept.getresponse()
 
     def watch(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
         """Events as they come. The request is sent, and its headers are read, before this returns."""

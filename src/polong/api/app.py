@@ -32,6 +32,7 @@ from polong.api import (
 )
 from polong.api.admission import plugins
 from polong.api.admission.resourcequota import ResourceQuota
+from polong.api.admission.serviceaddresses import ServiceAddresses
 from polong.api.authorization import defaults
 from polong.api.authorization.authorizer import Authorizer, attributes, refusal
 from polong.api.authorization.rbac import Rbac
@@ -126,8 +127,9 @@ class Service:
         quotas = ResourceQuota(self._registry)
         pods = Pods(node_name)
         scheduler = Scheduler(self._store, pods, self._clock, pods.own_node())
-        self._admission = plugins.chain(self._authorizer, pods, quotas, scheduler, lambda: self.images, service_cidr)
-        self.controllers = Controllers(self._store, self._registry, self._clock, quotas, scheduler, root_ca)
+        addresses = ServiceAddresses(service_cidr)
+        self._admission = plugins.chain(self._authorizer, pods, quotas, scheduler, lambda: self.images, addresses)
+        self.controllers = Controllers(self._store, self._registry, self._clock, (quotas, scheduler, addresses), root_ca)
         self._discovery = discovery.Discovery(self._registry)
         self._openapi = OpenApi(self._registry, version()["gitVersion"])
         self._metrics = metrics.ApiMetrics(self._is_known, version())

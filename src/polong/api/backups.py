@@ -30,6 +30,7 @@ MAX_BYTES = 2 * 1024**3
 _CHUNK = 256 * 1024
 _ATTEMPTS = 10
 _KEPT = ("/nodes/", "/leases/", "/events/")
+_API = frozenset(f"/{part}/default/kubernetes" for part in ("endpoints", "endpointslices", "services"))
 
 
 def streams_body(method: str, path: str) -> bool:
@@ -147,7 +148,7 @@ async def _plan(storage: Storage, given: Backup, node_name: str) -> _Plan:
     plan = _Plan()
     now = {item.key: item for item in (await storage.list("")).items}
     for item in given.items:
-        if item.key.startswith(_KEPT):
+        if _is_kept(item.key):
             continue
         uid, value = _checked(item, node_name)
         before = now.get(item.key)
@@ -160,9 +161,14 @@ async def _plan(storage: Storage, given: Backup, node_name: str) -> _Plan:
         else:
             plan.updated += 1
     there = {item.key for item in given.items}
-    plan.unwanted = [key for key in now if key not in there and not key.startswith(_KEPT)]
+    plan.unwanted = [key for key in now if key not in there and not _is_kept(key)]
     plan.deleted = len(plan.unwanted)
     return plan
+
+
+def _is_kept(key: str) -> bool:
+    """What belongs to this node, whatever a backup says: how Pods find its API is a part of it."""
+    return key.startswith(_KEPT) or key in _API
 
 
 def _checked(item: KeyValue, node_name: str) -> tuple[str, bytes]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from polong.api import endpoints
+from polong.api.resources.services import Services
 
 from .conftest import Api
 
@@ -95,3 +97,19 @@ def test_without_pods_there_is_one_empty_slice():
     (piece,) = endpoints.slices(WEB, [])
     assert piece["endpoints"] == []
     assert "subsets" not in endpoints.endpoints(WEB, [])
+
+
+async def test_an_address_of_another_range_is_replaced(api: Api) -> None:
+    """As after a restore from another node."""
+    await api("POST", PATH, service())
+    kind = Services()
+    store = api.service._store
+    stored, revision = await store.get(kind, "default", "web")
+    await store.update(kind, {**stored, "spec": {**stored["spec"], "clusterIP": "10.99.0.1", "clusterIPs": ["10.99.0.1"]}}, revision)
+    for _ in range(500):
+        spec = (await api("GET", f"{PATH}/web"))[1]["spec"]
+        if spec["clusterIP"].startswith("10.96."):
+            break
+        await asyncio.sleep(0.01)
+    assert spec["clusterIP"].startswith("10.96.")
+    assert spec["clusterIPs"] == [spec["clusterIP"]]

@@ -16,7 +16,6 @@ from polong.api.admission.reload import Reload
 from polong.api.admission.resourcequota import ResourceQuota
 from polong.api.admission.runtimeclass import RuntimeClass
 from polong.api.admission.serviceaccount import ServiceAccount
-from polong.api.admission.serviceaddresses import ServiceAddresses
 from polong.api.admission.sharedprocesses import SharedProcesses
 from polong.api.authorization.authorizer import Authorizer
 from polong.api.ports import Images
@@ -24,10 +23,10 @@ from polong.api.resources.kind import Kind
 
 
 def chain(
-    authorizer: Authorizer, pods: Kind, quotas: ResourceQuota, scheduler: Plugin, images: Callable[[], Images | None], service_cidr: str
+    authorizer: Authorizer, pods: Kind, quotas: ResourceQuota, scheduler: Plugin, images: Callable[[], Images | None], addresses: Plugin
 ) -> Chain:
     """Quotas come late: they count what all the others have made of an object. A place on a node is taken last of all.
-    `images` gives the image store, once there is one; Services have their addresses in `service_cidr`."""
+    `images` gives the image store, once there is one; `addresses` are those of Services."""
     return Chain(
         (
             NamespaceLifecycle(),
@@ -42,7 +41,7 @@ def chain(
             SharedProcesses(images),
             Escalation(authorizer),
             quotas,
-            ServiceAddresses(service_cidr),
+            addresses,
             scheduler,
         )
     )

@@ -7,6 +7,7 @@ allocation map that could go wrong. Source: pkg/registry/core/service/ipallocato
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import random
 from collections.abc import AsyncIterator
@@ -14,9 +15,10 @@ from contextlib import asynccontextmanager
 
 from polong.api import status
 from polong.api.admission.chain import Attempt, Json, Plugin
+from polong.api.objectstore import ObjectStore
 from polong.api.resources import fields
 from polong.api.resources.services import Services
-from polong.kit.errors import Cause, Unavailable
+from polong.kit.errors import Cause, Conflict, NotFound, Unavailable
 from polong.objects import service
 from polong.objects.gvk import SERVICES
 
@@ -71,6 +73,17 @@ class ServiceAddresses(Plugin):
         if why:
             cause = fields.invalid("spec.clusterIPs", [wanted], f"failed to allocate IP {wanted}: {why}")
             raise status.invalid(SERVICES, attempt.obj["metadata"]["name"], [cause])
+
+    async def mend(self, store: ObjectStore, one: Json) -> None:
+        """Give a Service another address whose own is of another range: it was restored from another node, or the Pod network changed."""
+        address = service.cluster_ip(one)
+        if not address or ipaddress.ip_address(address) in self._range:
+            return
+        async with self._lock:
+            free = self._free({service.cluster_ip(each) for each in (await store.page(_SERVICES, "")).items})
+            spec = {**one["spec"], "clusterIP": free, "clusterIPs": [free]}
+            with contextlib.suppress(Conflict, NotFound):  # a newer version is on its way to whoever asked
+                await store.update(_SERVICES, {**one, "spec": spec}, int(one["metadata"]["resourceVersion"]))
 
     def _free(self, taken: set[str]) -> str:
         """At random: an address that has just become free, and that somebody may still remember, is seldom given again at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from polong.api.admission.resourcequota import ResourceQuota
+from polong.api.admission.serviceaddresses import ServiceAddresses
 from polong.api.controllers.claims import Claims
 from polong.api.controllers.contents import Contents
 from polong.api.controllers.events import Expiry
@@ -22,8 +23,15 @@ class Controllers:
     """`start` before the first request: what must always be there is there then."""
 
     def __init__(
-        self, store: ObjectStore, registry: Registry, clock: Clock, quotas: ResourceQuota, scheduler: Scheduler, root_ca: str
+        self,
+        store: ObjectStore,
+        registry: Registry,
+        clock: Clock,
+        shared: tuple[ResourceQuota, Scheduler, ServiceAddresses],
+        root_ca: str,
     ) -> None:
+        """`shared` with admission."""
+        quotas, scheduler, addresses = shared
         self._tasks = Tasks("controllers")
         self.contents = Contents(store, clock, root_ca)
         self.expiry = Expiry(store, clock)
@@ -34,7 +42,7 @@ class Controllers:
         assert pods is not None
         self._taints = TaintEviction(store, pods, clock)
         self._claims = Claims(store, pods, clock)
-        self.services = ServiceEndpoints(store, pods, clock)
+        self.services = ServiceEndpoints(store, pods, clock, addresses)
         self._quotas = QuotaStatus(store, clock, quotas)
 
     async def start(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from polong.api import endpoints
+from polong.api.admission.serviceaddresses import ServiceAddresses
 from polong.api.follow import Change, follow
 from polong.api.objectstore import ObjectStore
 from polong.api.resources.endpoints import Endpoints, EndpointSlices
@@ -31,10 +32,11 @@ API = ("default", "kubernetes")
 
 
 class ServiceEndpoints:
-    def __init__(self, store: ObjectStore, pods_kind: Kind, clock: Clock) -> None:
+    def __init__(self, store: ObjectStore, pods_kind: Kind, clock: Clock, addresses: ServiceAddresses) -> None:
         self._store = store
         self._pods = pods_kind
         self._clock = clock
+        self._addresses = addresses
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -86,11 +88,13 @@ class ServiceEndpoints:
         pieces = (await self._store.page(_SLICES, namespace)).items
         if not services and not kept and not pieces:
             return
-        found = (await self._store.page(self._pods, namespace)).items
+        selecting = any(service.spec(one).get("selector") for one in services)
+        found = (await self._store.page(self._pods, namespace)).items if selecting else ()
         wanted: list[Json] = []
         for one in services:
             if service.key(one) == API or service.is_external(one):
                 continue
+            await self._addresses.mend(self._store, one)
             name = one["metadata"]["name"]
             if service.spec(one).get("selector"):
                 mine = [pod for pod in found if endpoints.selects(one, pod)]
