@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.integration.cni.conftest import inside, make, pod
+from tests.integration.cni.conftest import ask, inside, make, pod
 
 from polong.cni.network import PodNetwork
 from polong.cni.types import PortMapping
@@ -17,28 +17,6 @@ from polong.kit.errors import FailedPrecondition
 from polong.linux import namespaces, process
 
 pytestmark = pytest.mark.root
-
-# Answers a line with the peer's address, over TCP and UDP; says so when both listen.
-_SERVER = """
-import select, socket, sys
-tcp = socket.create_server(("", int(sys.argv[1])))
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind(("", int(sys.argv[1])))
-print("ready", flush=True)
-while True:
-    for ready in select.select([tcp, udp], [], [])[0]:
-        if ready is udp:
-            _, peer = udp.recvfrom(100); udp.sendto((sys.argv[2] + " " + peer[0]).encode(), peer)
-        else:
-            peer, address = tcp.accept(); peer.sendall((sys.argv[2] + " " + address[0]).encode()); peer.close()
-"""
-_CLIENT = """
-import socket, sys
-kind, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-peer = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-peer.settimeout(1.5); peer.connect((host, port))
-if kind == "udp": peer.send(b"x")
-print(peer.recv(100).decode())
-"""
 
 
 @dataclass
@@ -71,31 +49,6 @@ async def neighbour(network, tmp_path, node_id, number) -> AsyncIterator[Neighbo
     finally:
         await process.run([ip, "link", "delete", link], timeout=10)
         namespaces.unpin(pin)
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator:
-    servers = []
-
-    async def start(pin: Path, port: int, name: str) -> None:
-        command = ["/usr/bin/nsenter", f"--net={pin}", sys.executable, "-I", "-S", "-c", _SERVER, str(port), name]
-        ours, theirs = socket.socketpair()
-        ours.settimeout(10)
-        with ours, theirs:
-            servers.append(process.spawn(command, stdout=theirs.fileno()))
-            theirs.close()
-            assert ours.recv(10) == b"ready\n"
-
-    yield start
-    for server in servers:
-        await server.aclose()
-
-
-async def ask(pin: Path | None, kind: str, host: str, port: int) -> str:
-    """What the server says; "" where there is no answer."""
-    enter = ["/usr/bin/nsenter", f"--net={pin}"] if pin else []
-    result = await process.run([*enter, sys.executable, "-I", "-S", "-c", _CLIENT, kind, host, str(port)], timeout=20)
-    return result.stdout.decode().strip()
 
 
 def free_port() -> int:
