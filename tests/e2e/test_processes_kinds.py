@@ -191,7 +191,7 @@ def test_readers_that_leave_full_disks_and_narrow_terminals(polong: Client) -> N
         assert (interrupted.stdout, interrupted.stderr.strip()) == ("124\n", "")
         for command in ("ps", "tree"):
             with polong.terminal(command, "pipes", size=(30, 10)) as terminal:
-                terminal.expect("pause|1/pipes|default/pipes")
+                terminal.expect("<pod>|default/pipes")
                 assert terminal.wait() == 0
             assert all(len(line) <= 30 for line in terminal.text.splitlines()), terminal.text
     finally:
