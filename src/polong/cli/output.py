@@ -124,6 +124,11 @@ def columns() -> int | None:
     return shutil.get_terminal_size().columns
 
 
+def screen() -> bool:
+    """Whether it goes to a terminal that can be drawn on."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def emit(text: str) -> None:
     """Out at once. Ends the command with 141, as a signal would, where the reader is gone (`polong ps -w | head -1`)."""
     try:

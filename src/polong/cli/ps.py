@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +57,7 @@ async def _watch(api: Api, wish: Wanted, interval: float) -> None:
     import asyncio
 
     listings = await processes.fetch(api, wish)
-    if sys.stdout.isatty():
+    if output.screen():
         from polong.cli.screen import live
 
         async def draw(columns: int, _lines: int) -> Sequence[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ def top(target: Target, sort_by: str, interval: float, once: bool, **flags: Any)
     if interval < 0.2:
         raise Failure("--interval must be at least 0.2 seconds")
     shown = Top(wish, sort_by)
-    live = sys.stdout.isatty() and wish.form.table and not once
+    live = output.screen() and wish.form.table and not once
     target.run(lambda api: _live(api, shown, interval) if live else _once(api, shown, min(interval, 1.0)))
 
 
@@ -57,7 +56,7 @@ async def _live(api: Api, shown: Top, interval: float) -> None:
     from importlib.util import find_spec
 
     shown.add(await processes.fetch(api, shown.wish), time.monotonic())
-    if sys.stdin.isatty() and find_spec("textual") is not None and os.environ.get("TERM", "dumb") != "dumb":
+    if sys.stdin.isatty() and find_spec("textual") is not None:
         from polong.cli import top_app, top_source
 
         await top_app.run(top_source.Looks(api, shown), interval)
