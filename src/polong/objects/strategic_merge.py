@@ -6,6 +6,7 @@ Source: apimachinery pkg/util/strategicpatch and the directives `$patch`, `$setE
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -108,12 +109,26 @@ def _merge_list_field(result: Json, patch: Json, name: str, kind: Type | None) -
         return
     assert kind is not None
     key = kind.patch_merge_key
+    if value and order is not None:
+        _check_order(value, order, key)
     if key:
         result[name] = _merge_maps(before or [], value or [], order, key, kind)
     else:
         result[name] = _merge_primitives(before or [], value or [], order, dropped or [])
     if not result[name] and name not in patch:
         result.pop(name)
+
+
+def _check_order(patch: list[Value], order: list[Value], key: str) -> None:
+    """What the patch adds or changes stands in the order that it asks for."""
+
+    def name(item: Value) -> Value:
+        return item.get(key) if key and isinstance(item, dict) else item
+
+    left = iter([name(item) for item in order])
+    stays = [item for item in patch if not (key and isinstance(item, dict) and item.get(PATCH) == "delete")]
+    if not all(any(name(item) == other for other in left) for item in stays):
+        raise BadRequest(f"The order in patch list: {json.dumps(patch)} doesn't match {ORDER[:-1]} list: {json.dumps(order)}")
 
 
 def _merge_maps(before: list[Json], patch: list[Value], order: list[Value] | None, key: str, kind: Type) -> list[Json]:
@@ -128,8 +143,11 @@ def _merge_maps(before: list[Json], patch: list[Value], order: list[Value] | Non
             result.append(_merge_map({}, item, kind.items()))
         else:
             result[index] = _merge_map(result[index], item, kind.items())
-    keys = [item[key] for item in _keyed(order, key)] if order is not None else [item[key] for item in patch if item.get(PATCH) != "delete"]
-    return _ordered(result, [item.get(key) for item in result], keys, [item.get(key) for item in _server_order(before, result)])
+    names = [item.get(key) for item in result]
+    if order is None:
+        wanted = [item[key] for item in patch if item.get(PATCH) != "delete"]
+        return _ordered(result, names, wanted, [name for item in before if (name := item.get(key)) in names])
+    return _ordered(result, names, [item[key] for item in _keyed(order, key)], [item.get(key) for item in _server_order(before, result)])
 
 
 def _keyed(items: list[Value], key: str) -> list[Json]:
@@ -141,8 +159,8 @@ def _keyed(items: list[Value], key: str) -> list[Json]:
 
 
 def _server_order(before: list[Json], result: list[Json]) -> list[Json]:
-    """The order that Kubernetes takes for the server's. It deletes and appends in the old list's memory, so that after a deletion new
-    items count as having stood there; what the patch does to the order must be the same here."""
+    """The order that Kubernetes takes for the server's where the patch asks for one. It deletes and appends in the old list's memory, so
+    that after a deletion new items count as having stood there; what the patch does to the order must be the same here."""
     return [*result, *before[len(result) :]][: len(before)]
 
 

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.e2e.kinds import CLUSTER_WIDE, KINDS, SAMPLES, sample
 
 from polong.api.app import Service
 from polong.api.service import Request
@@ -70,6 +71,44 @@ OBJECTS: dict[str, Json] = {
     "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": {
         "kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
         "spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}},
+    },
+}  # fmt: skip
+
+
+def _collection(plural: str) -> str:
+    """The path of a kind of tests/e2e/kinds.py."""
+    resource, _, group = plural.partition(".")
+    scope = "" if KINDS[plural] in CLUSTER_WIDE else "namespaces/default/"
+    return f"/{f'apis/{group}' if group else 'api'}/v1/{scope}{resource}"
+
+
+# Every other kind that is served.
+OBJECTS |= {_collection(plural): sample(plural, "c", "default") for plural in SAMPLES if _collection(plural) not in OBJECTS}
+
+SUBRESOURCES: dict[str, Json] = {
+    f"{PODS}/full/eviction": {
+        "kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": "full"},
+        "deleteOptions": {"gracePeriodSeconds": 1, "preconditions": {"uid": "u"}, "dryRun": ["All"]},
+    },
+    f"{PODS}/full/binding": {
+        "kind": "Binding", "apiVersion": "v1", "metadata": {"name": "full"}, "target": {"kind": "Node", "name": "n"},
+    },
+    f"{PODS}/full/ephemeralcontainers": {**FULL, "metadata": {"name": "full"}},
+    f"{PODS}/full/resize": {**FULL, "metadata": {"name": "full"}},
+    "/api/v1/namespaces/default/serviceaccounts/default/token": {
+        "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {},
+        "spec": {"audiences": ["a"], "expirationSeconds": 600, "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "full"}},
+    },
+    "/api/v1/namespaces/default/finalize": {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "default"}, "spec": {}},
+    "/apis/authentication.k8s.io/v1/tokenreviews": {
+        "kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "spec": {"token": "a.b.c", "audiences": ["a"]},
+    },
+    "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews": {
+        "kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": {"namespace": "default"},
+    },
+    "/apis/authorization.k8s.io/v1/subjectaccessreviews": {
+        "kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {},
+        "spec": {"user": "u", "groups": ["g"], "extra": {"a": ["b"]}, "nonResourceAttributes": {"path": "/x", "verb": "get"}},
     },
 }  # fmt: skip
 
@@ -160,7 +199,7 @@ class Target:
 
     def send(self, method: str, path: str, body: bytes | None = None, media: str = "application/json", query: Any = ()) -> int:
         headers = {"content-type": media, "user-agent": "fuzz/1"}
-        return self._runner.run(self._send(Request(method, path, list(query), headers, body, ADMIN)))
+        return self._runner.run(self._send(Request(method, path, list(query), headers, body, ADMIN, wire=True)))
 
     async def _send(self, request: Request) -> int:
         try:
@@ -207,6 +246,17 @@ def test_objects(target: Target, path: str, data: st.DataObject) -> None:
     for method, where in (("POST", path), ("PUT", f"{path}/{name}"), ("PUT", f"{path}/{name}/status")):
         target.send(method, where, wire(document), query=[("dryRun", "All")])
     target.send("PATCH", f"{path}/{name}", wire(document), "application/apply-patch+yaml", [("fieldManager", "m"), ("force", "true")])
+
+
+@pytest.mark.parametrize("path", SUBRESOURCES)
+@given(data=st.data())
+@some
+def test_subresources(target: Target, path: str, data: st.DataObject) -> None:
+    document = data.draw(damaged(SUBRESOURCES[path]))
+    for method in ("POST", "PUT"):
+        target.send(method, path, wire(document), query=[("dryRun", "All")])
+    media = data.draw(st.sampled_from(["application/merge-patch+json", "application/strategic-merge-patch+json"]))
+    target.send("PATCH", path, wire(document), media, query=[("dryRun", "All")])
 
 
 @pytest.mark.parametrize("media", MEDIA)

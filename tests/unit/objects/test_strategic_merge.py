@@ -176,3 +176,86 @@ def test_kubectl_merges_the_same(seed: int, tmp_path: Any) -> None:
         env={"HOME": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin"},
     )
     assert pruned(strategic_merge.apply(current, patch, POD)) == pruned(json.loads(done.stdout))
+
+
+def make_patch(seed: int, current: Json) -> Json:
+    """A patch of `current` with every directive there is; orders that contradict the patch are among them."""
+    pick = random.Random(seed)
+
+    def perhaps(chance: float = 0.5) -> bool:
+        return pick.random() < chance
+
+    def entries(there: list[Json], key: str, fresh: Json) -> list[Json]:
+        made: list[Json] = [
+            {key: entry[key], "$patch": "delete"} if perhaps(0.4) else {**fresh, key: entry[key]} for entry in there if perhaps()
+        ]
+        made += [{**fresh, key: f"n{pick.randrange(3)}"}] * perhaps()
+        return [*made, {"$patch": "replace"}] if perhaps(0.15) else made
+
+    containers = current["spec"]["containers"]
+    patch: Json = {"metadata": {}, "spec": {}}
+    if perhaps():
+        changed = entries(containers, "name", {"image": "new"})
+        for one in changed:
+            there = next((each for each in containers if each["name"] == one.get("name")), {})
+            # In an entry that is new kubectl leaves directives as they are.
+            changes = entries(there.get("env", []), "name", {"value": "new"}) if there and "$patch" not in one and perhaps() else []
+            if changes:
+                one["env"] = changes
+                if perhaps() and {"$patch": "replace"} not in changes:
+                    order = [{"name": each["name"]} for each in [*there.get("env", []), *changes] if "name" in each]
+                    one["$setElementOrder/env"] = pick.sample(order, len(order))
+            if "$patch" not in one and perhaps(0.3):
+                one["args"] = pick.choice([["z"], None, []])
+        patch["spec"]["containers"] = changed
+        if perhaps() and {"$patch": "replace"} not in changed:
+            names = {each["name"] for each in [*containers, *changed] if "name" in each and each.get("$patch") != "delete"}
+            patch["spec"]["$setElementOrder/containers"] = [{"name": name} for name in pick.sample(sorted(names), len(names))]
+    if perhaps():
+        fresh = pick.choice([{"emptyDir": {}}, {"hostPath": {"path": "/y"}}])
+        volumes = entries(current["spec"].get("volumes", []), "name", fresh)
+        for one in volumes:
+            known = any(each["name"] == one.get("name") for each in current["spec"].get("volumes", []))
+            if "$patch" not in one and known and perhaps():
+                one["$retainKeys"] = ["name", next(iter(fresh))]
+        patch["spec"]["volumes"] = volumes
+    if perhaps():
+        labels: Json = {"new": "1", **{name: None for name in current["metadata"]["labels"] if perhaps(0.3)}}
+        if perhaps(0.3):
+            labels["$patch"] = pick.choice(["replace", "delete"])
+        patch["metadata"]["labels"] = labels
+    finalizers = current["metadata"].get("finalizers", [])
+    if perhaps():
+        gone = [one for one in finalizers if perhaps()]
+        patch["metadata"]["$deleteFromPrimitiveList/finalizers"] = [*gone, "no/ne"]
+    if perhaps():
+        patch["metadata"]["finalizers"] = ["new/new", *finalizers[:1]]
+        order = sorted({*finalizers, "new/new"} - set(patch["metadata"].get("$deleteFromPrimitiveList/finalizers", ())))
+        if perhaps():
+            patch["metadata"]["$setElementOrder/finalizers"] = pick.sample(order, len(order))
+    return patch
+
+
+@pytest.mark.kubectl
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
+@pytest.mark.parametrize("seeds", [range(start, start + 10) for start in range(0, 60, 10)], ids=str)
+def test_kubectl_obeys_directives_the_same(seeds: range, tmp_path: Any) -> None:
+    for seed in seeds:
+        current = make_pod(seed)
+        patch = make_patch(seed, current)
+        done = subprocess.run(
+            ["kubectl", "patch", "--local", "-f", "-", "--type", "strategic", "-p", json.dumps(patch), "-o", "json"],
+            input=json.dumps(current),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+            env={"HOME": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin"},
+        )
+        try:
+            ours: Json | None = strategic_merge.apply(current, patch, POD)
+        except BadRequest:
+            ours = None
+        assert (ours is None) == (done.returncode != 0), (seed, done.stderr, patch)
+        if ours is not None:
+            assert pruned(ours) == pruned(json.loads(done.stdout)), (seed, patch)

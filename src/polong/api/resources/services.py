@@ -51,7 +51,8 @@ class Services(Kind):
             spec.pop("sessionAffinityConfig", None)
         for port in spec.get("ports") or ():
             port.setdefault("protocol", "TCP")
-            if not port.get("targetPort") and "port" in port:
+            port.setdefault("port", 0)
+            if not port.get("targetPort"):
                 port["targetPort"] = port["port"]
         if kind in ("NodePort", "LoadBalancer"):
             spec.setdefault("externalTrafficPolicy", "Cluster")
