@@ -11,7 +11,7 @@ from tests.e2e.cluster import Node, busybox, eventually, pod
 Json = dict[str, Any]
 
 
-@pytest.mark.behaviour("scheduling/gates")
+@pytest.mark.behaviour("scheduling/gates", "examples/pod-with-scheduling-gates")
 def test_a_gated_pod_waits_until_its_gates_are_gone(cluster: Cluster, node: Node) -> None:
     gates = [{"name": "example.org/one"}, {"name": "example.org/two"}]
     made = cluster.create("pods", pod("gated", busybox("c", "exec sleep 1000"), schedulingGates=gates))
@@ -80,7 +80,7 @@ def fed(name: str, path: str, key: str = "NAME", **more: Any) -> Json:
     return pod(name, busybox("c", 'echo "$GOT"', env=env), initContainers=[init], volumes=volumes, restartPolicy="Never")
 
 
-@pytest.mark.behaviour("environment/file-key")
+@pytest.mark.behaviour("environment/file-key", "examples/inject-envars-file-container")
 def test_an_init_container_makes_variables(cluster: Cluster) -> None:
     cluster.create("pods", fed("value", "app.env"))
     cluster.create("pods", fed("lines", "app.env", "LINES"))

@@ -52,6 +52,24 @@ def test_quality_of_service_is_the_pods(cluster: Cluster) -> None:
     assert path["status"]["qosClass"] == "Guaranteed"
 
 
+@pytest.mark.behaviour("examples/resource-pod-level-resize")
+def test_who_has_its_pods_limits_is_restarted_where_it_asks_for_that(cluster: Cluster, node: Node) -> None:
+    again = [{"resourceName": name, "restartPolicy": "RestartContainer"} for name in ("cpu", "memory")]
+    own = busybox("pause", "exec sleep 1000", resources={"requests": {"cpu": "100m", "memory": "100Mi"}})
+    own["resizePolicy"] = [{"resourceName": "cpu", "restartPolicy": "NotRequired"}, again[1]]
+    server = {"name": "nginx-server", "image": "nginx", "resizePolicy": again}
+    both = {"cpu": "200m", "memory": "200Mi"}
+    made = cluster.run(whole("demo", own, server, requests=both, limits=both))
+    assert made["status"]["qosClass"] == "Guaranteed"
+    more = {"cpu": "300m", "memory": "200Mi"}
+    cluster.patch("pods", "demo", {"spec": {"resources": {"requests": more, "limits": more}}}, "resize")
+    cluster.until("demo", lambda seen: statuses(seen)["nginx-server"]["restartCount"], "is restarted")
+    found = cluster.ready("demo")
+    assert {name: each["restartCount"] for name, each in statuses(found).items()} == {"pause": 0, "nginx-server": 1}
+    assert kernel(node, found)[1:] == (30_000, 200 * MI)
+    assert kernel(node, found, "nginx-server")[1:] == kernel(node, found, "pause")[1:] == (30_000, 200 * MI)
+
+
 @pytest.mark.behaviour("pod-resources/oom")
 def test_all_containers_together_stay_below_the_pods_memory(cluster: Cluster) -> None:
     # Each alone would have room; together they have not.

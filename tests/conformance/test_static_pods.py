@@ -26,7 +26,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Path]]
     base = tmp_path_factory.mktemp("static")
     for name in ("home", "manifests"):
         (base / name).mkdir()
-    config = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "staticPodPath": "manifests"}
+    config = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "staticPodPath": "manifests",
+        "podPidsLimit": 60,
+    }
     (base / "kubelet.yaml").write_text(yaml.safe_dump(config))
     # One that is there before the node is.
     (base / "manifests" / "early.yaml").write_text(manifest("early"))
@@ -211,6 +216,16 @@ def test_a_restarted_daemon_finds_its_static_pods(own: tuple[Node, Path], api: C
     assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
     assert after["status"]["startTime"] == before["status"]["startTime"]
     api.gone("pods", leaving)
+
+
+@pytest.mark.behaviour("pids/limit")
+def test_a_pod_that_forks_without_end_harms_nobody(own: tuple[Node, Path], api: Cluster) -> None:
+    forks = "trap 'exit 0' TERM; n=0; while [ $n -lt 200 ]; do sleep 1000 & n=$((n + 1)); done; wait"
+    api.create("pods", pod("forks", busybox("c", forks), restartPolicy="Never"))
+    api.phase("forks", "Failed")
+    assert "can't fork" in api.core.read_namespaced_pod_log("forks", "default")
+    assert api.exec(mirror_name(api, "early"), "c", "sh", "-c", "sleep 0 & wait; echo well").stdout.strip() == "well"
+    api.delete("pods", "forks", grace=0)
 
 
 @pytest.mark.behaviour("static/mirror")

@@ -93,7 +93,7 @@ class Kubelet:
         self._statics = Statics(config, self, self._mirrors, self._recorder, self._clock, complete)
         self._reports = Reports(self._mirrors, self._clock)
         self._pleg = Pleg(runtime, self._clock, self._notify, config.relist)
-        self._cgroups = cgroups or PodCgroups(config.cgroup_parent, pids=min(found.pids // 2, 32_768))
+        self._cgroups = cgroups or PodCgroups(config.cgroup_parent, pids=config.pod_pids or min(found.pids // 2, 32_768))
         self._references = References(api, self._clock, self._referred)
         self._images = Images(images, self._recorder, self._clock, self._references)
         allocatable = Allocatable(found.milli_cpu, found.allocatable_memory, found.allocatable_disk)

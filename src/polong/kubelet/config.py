@@ -28,6 +28,7 @@ class KubeletConfig:
     `cgroup_parent` is a cgroup path such as /polong/1a2b3c4d, `node_ip` the node's own address (the host's first global one where
     empty), times are seconds. A log of more than `log_size` bytes is put aside; `log_files` of one container are kept.
     Images are collected when more than `image_gc_high` percent of the disk are used, down to `image_gc_low`.
+    `pod_pids` bounds the processes of one Pod; 0: half of what the machine may have, 32768 at most.
     `static_pods` is a directory (or one file) of manifests of Pods that the node runs by itself, looked at again each `static_period`.
     `shutdown` tells how long Pods may take to end when the machine goes down: (from this priority on, seconds); each its own where empty.
     """
@@ -56,6 +57,7 @@ class KubeletConfig:
     log_size: int = 10 << 20
     log_files: int = 5
     log_period: float = 10.0
+    pod_pids: int = 0
     static_pods: Path | None = None
     static_period: float = 20.0
     shutdown: tuple[tuple[int, int], ...] = ()

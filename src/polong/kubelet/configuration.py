@@ -74,6 +74,11 @@ def _sysctls(value: Any, path: str) -> tuple[str, ...]:  # noqa: ANN401 - any JS
     return found
 
 
+def _pids(value: Any, path: str) -> int:  # noqa: ANN401 - any JSON value
+    """-1 is Kubernetes' word for the default."""
+    return 0 if value == -1 else _number(1, 2**22)(value, path)
+
+
 def _path(value: Any, path: str) -> Path | None:  # noqa: ANN401 - any JSON value
     if not isinstance(value, str) or "\0" in value:
         raise Invalid(f"{path}: must be a path")
@@ -94,6 +99,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "maxPods": ("max_pods", _number(1, 1_000)),
     "nodeStatusReportFrequency": ("report", duration),
     "nodeStatusUpdateFrequency": ("heartbeat", duration),
+    "podPidsLimit": ("pod_pids", _pids),
     "staticPodPath": ("static_pods", _path),
 }
 

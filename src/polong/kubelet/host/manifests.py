@@ -69,6 +69,7 @@ async def changes(place: Path, period: float, clock: Clock, changed: Callable[[]
 async def _watch(place: Path, clock: Clock, changed: Callable[[], None]) -> None:
     """inotify where it can be had; the period sees what it does not tell."""
     directory = place if place.is_dir() else place.parent
+    said = ""
     while True:
         try:
             with DirectoryWatch(directory, _MASK) as watch:
@@ -79,7 +80,9 @@ async def _watch(place: Path, clock: Clock, changed: Callable[[], None]) -> None
                     watch.take()
                     changed()
         except OSError as error:
-            _log.info("cannot watch %s, looking at it now and then: %s", directory, error.strerror)
+            if error.strerror != said:
+                said = error.strerror or ""
+                _log.info("cannot watch %s, looking at it now and then: %s", directory, said)
         await clock.sleep(_AGAIN)
 
 
