@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.conformance.cluster import Cluster, Refused, condition, statuses
+from tests.conformance.cluster import Cluster, condition, statuses
 from tests.e2e.cluster import busybox, nginx, pod
 
 Json = dict[str, Any]
@@ -164,8 +164,3 @@ def test_an_image_as_a_volume(cluster: Cluster) -> None:
     mounts = [{"name": "volume", "mountPath": "/volume"}, {"name": "volume", "mountPath": "/page", "subPath": "www"}]
     cluster.run(pod("image-volume", busybox("shell", "exec sleep 1000", volumeMounts=mounts), volumes=[volume]))
     assert cluster.sh("image-volume", "shell", "cat /volume/www/index.html") == cluster.sh("image-volume", "shell", "cat /page/index.html")
-
-
-def test_gates_are_refused_by_name(cluster: Cluster) -> None:
-    with pytest.raises(Refused, match="schedulingGates"):
-        cluster.create("pods", labelled("gated", {}, schedulingGates=[{"name": "example.com/foo"}]))
