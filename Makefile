@@ -51,6 +51,10 @@ slow: setup ## the tests that make test leaves out because they must wait
 	@$(PY) -m tools.images --quiet
 	$(PY) -m pytest -m slow
 
+vm: setup ## a part of the tests in a virtual machine with Debian's kernel: cgroups v2 (ARGS='--cgroups v1'), AppArmor, Yama
+	@$(PY) -m tools.images --quiet
+	@$(PY) -m tools.vm $(ARGS)
+
 reference: setup ## write docs/cli.md from the commands' own help, the tables of docs/api.md from the registry of kinds
 	@$(PY) -m tools.reference
 	@$(PY) -m tools.served
@@ -58,4 +62,4 @@ reference: setup ## write docs/cli.md from the commands' own help, the tables of
 clean: ## remove what was built (not the virtual environment)
 	rm -rf build dist src/polong/linux/bin src/polong/oci/bin src/polong/objects/schema.json
 
-.PHONY: help setup images demo test unit check bench bench-cri bench-api conformance slow reference clean
+.PHONY: help setup images demo test unit check bench bench-cri bench-api conformance slow vm reference clean

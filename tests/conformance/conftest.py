@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.conformance.cluster import Cluster, Refused
-from tests.e2e.cluster import ROOT, Node
+from tests.e2e.cluster import PATIENCE, ROOT, Node
 
 HERE = Path(__file__).parent
 
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.root)
-            item.add_marker(pytest.mark.timeout(600 if item.get_closest_marker("slow") else 180))
+            item.add_marker(pytest.mark.timeout((600 if item.get_closest_marker("slow") else 180) * PATIENCE))
 
 
 @pytest.fixture(scope="session")

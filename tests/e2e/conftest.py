@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.cluster import ROOT, VERSIONS, Client, Node, any_kubectl, kubectl_program
+from tests.e2e.cluster import PATIENCE, ROOT, VERSIONS, Client, Node, any_kubectl, kubectl_program
 
 HERE = Path(__file__).parent
 
@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.root)
-            item.add_marker(pytest.mark.timeout(180))
+            item.add_marker(pytest.mark.timeout(180 * PATIENCE))
 
 
 @pytest.fixture(scope="session")
