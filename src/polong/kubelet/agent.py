@@ -265,10 +265,10 @@ class Kubelet:
         if (worker := self._workers.get(uid)) is not None:
             worker.reconsider()
 
-    def _renamed(self) -> None:
+    async def _renamed(self) -> None:
         """Services came, changed or went."""
         if running := self._active():
-            self._spawn(self._volumes.refresh_hosts(running), "hosts of Pods")
+            await self._volumes.refresh_hosts(running)
 
     def _work(self, pod: Json, *, vanished: bool = False) -> None:
         uid = pods.uid(pod)

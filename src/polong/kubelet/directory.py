@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from polong.client.informer import Informer
@@ -23,9 +23,9 @@ _TOGETHER = 0.1
 
 
 class Directory:
-    """`changed` is called when names may have changed, some time after they did."""
+    """`changed` is awaited when names may have changed, some time after they did; one call ends before the next begins."""
 
-    def __init__(self, api: Api, clock: Clock, changed: Callable[[], None]) -> None:
+    def __init__(self, api: Api, clock: Clock, changed: Callable[[], Awaitable[None]]) -> None:
         self._clock = clock
         self._changed = changed
         self._tasks = Tasks("services")
@@ -51,7 +51,7 @@ class Directory:
             await self._wake.wait()
             await self._clock.sleep(_TOGETHER)
             self._wake.clear()
-            self._changed()
+            await self._changed()
 
     async def ready(self) -> None:
         """Back when the first lists are in. Unavailable."""

@@ -258,8 +258,9 @@ class Volumes:
         return path
 
     def _refresh_hosts(self, pod: Json, path: Path) -> None:
-        text = hostsfile.read(path)
-        if text is not None and (wanted := hosts.with_services(text, hosts.services(self._feeds.names(pod)))) != text:
+        names = self._feeds.names(pod)
+        text = hostsfile.read(path) if names is not None else None
+        if text is not None and (wanted := hosts.with_services(text, hosts.services(names))) != text:
             hostsfile.write(path, wanted)
 
     async def refresh_hosts(self, running: Sequence[Json]) -> None:
