@@ -13,6 +13,9 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _DECIMAL_NAMES = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _GRAMMAR = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,3}))?", re.ASCII)
 
+_LARGEST = Fraction(2**63 - 1)
+_MAX_LENGTH = 64
+
 # The texts of Kubernetes' ErrFormatWrong.
 FORMAT_WRONG = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
@@ -21,7 +24,7 @@ FORMAT_WRONG = "quantities must match the regular expression '^([+-]?[0-9.]+)([e
 def parse(text: str | int | float) -> Fraction:
     """The exact value. ValueError with Kubernetes' text where it is not a quantity."""
     match = _GRAMMAR.fullmatch(str(text)) if not isinstance(text, bool) else None
-    if match is None or len(str(text)) > 64:
+    if match is None or len(str(text)) > _MAX_LENGTH:
         raise ValueError(FORMAT_WRONG)
     sign, digits, suffix, exponent = match.groups()
     number = Fraction(Decimal(digits))
@@ -31,8 +34,10 @@ def parse(text: str | int | float) -> Fraction:
         number *= 1024 ** _BINARY[suffix]
     elif suffix:
         number *= Fraction(10) ** _DECIMAL[suffix]
-    # Nothing finer than nano exists: Kubernetes rounds away from zero.
+    # Nothing finer than nano exists: Kubernetes rounds away from zero. It caps what has a binary suffix.
     number = Fraction(math.ceil(number * 10**9), 10**9)
+    if suffix in _BINARY:
+        number = min(number, _LARGEST)
     return -number if sign == "-" else number
 
 
@@ -48,7 +53,8 @@ def milli(text: str | int | float) -> int:
 
 @functools.lru_cache(maxsize=4096)
 def canonical(text: str | int | float) -> str:
-    """As Kubernetes writes it back: no fraction, the largest suffix that keeps it exact, in the family that the text used."""
+    """As Kubernetes writes it back: no fraction, the largest suffix that keeps it exact, in the family that the text used. ValueError as
+    `parse`, and for what could not be read again."""
     number = parse(text)
     match = _GRAMMAR.fullmatch(str(text))
     assert match is not None
@@ -56,9 +62,10 @@ def canonical(text: str | int | float) -> str:
         return "0"
     if match.group(3) in _BINARY and number.denominator == 1:
         return _binary(int(number))
-    if match.group(4) is not None and "." not in str(text):
-        return _exponent(number)
-    return _decimal(number)
+    found = _exponent(number) if match.group(4) is not None and "." not in str(text) else _decimal(number)
+    if len(found) > _MAX_LENGTH:
+        raise ValueError(FORMAT_WRONG)
+    return found
 
 
 def _binary(number: int) -> str:

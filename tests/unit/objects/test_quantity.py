@@ -50,3 +50,15 @@ def test_rounding_is_up() -> None:
 @given(st.fractions(min_value=0, max_value=10**15).map(lambda number: f"{float(number):.3f}"))
 def test_canonical_keeps_the_value(text: str) -> None:
     assert quantity.parse(quantity.canonical(text)) == quantity.parse(text)
+
+
+def test_a_binary_quantity_that_no_int64_holds_is_capped() -> None:
+    assert quantity.canonical("9" * 20 + "Ei") == "9223372036854775807"
+    assert quantity.canonical("-" + "9" * 20 + "Ei") == "-9223372036854775807"
+
+
+@pytest.mark.parametrize("text", ["1E100", "1e999", "-1e200"])
+def test_what_could_not_be_read_again_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="quantities must match"):
+        quantity.canonical(text)
+    assert len(quantity.canonical("1E60")) < 64
