@@ -264,6 +264,7 @@ def test_kubectl_resizes(cluster: Cluster, node: Node) -> None:
     assert (plain.returncode, "pod updates may not change fields other than" in plain.stderr) == (1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("resize/conditions")
 def test_a_daemon_that_comes_back_keeps_its_word(cluster: Cluster, node: Node) -> None:
     cluster.run(pod("kept", sized("c", {"cpu": "10m"})))

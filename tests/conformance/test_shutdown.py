@@ -125,6 +125,7 @@ def test_pods_end_by_priority_within_their_time_and_stay(base: Path, node: Node)
         cluster.close()
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("shutdown/signal")
 def test_power_that_fails_is_a_shutdown_and_sigterm_is_none(base: Path, node: Node) -> None:
     cluster = Cluster(node.root / "kubeconfig", "default")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polong.kit.errors import PolongError
@@ -25,6 +25,7 @@ def test_what_is_none(text: str, line: int) -> None:
         envfiles.parse(text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="A='# \n\t\\x", max_size=40))
 def test_any_text_ends(text: str) -> None:
     try:
