@@ -66,6 +66,9 @@ def _checkout(target: Path) -> None:
     # The packages alone: the interpreter is the machine's own.
     own = next((REPO / ".venv" / "lib").glob("python3.*")) / "site-packages"
     shutil.copytree(own, target / ".site", symlinks=True, ignore=lambda _, names: {"__pycache__"} & set(names))
+    # By .pth, which an interpreter heeds that was told to heed no variables.
+    found = target.parents[1] / "usr" / "lib" / "python3" / "dist-packages" / "polong.pth"
+    found.write_text("".join(f"/{INSIDE}/{each}\n" for each in ("src", ".site")))
     # Where the tests look for it: beside the interpreter.
     program = target.parents[1] / "usr" / "bin" / "polong"
     program.write_text("#!/usr/bin/python3\nfrom polong.__main__ import main\nmain()\n")

@@ -18,7 +18,7 @@ _END = re.compile(r"^vm: ended with (\d+)\s*$")
 
 _INIT = """#!/bin/bash
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
-export PYTHONPATH=/{inside}/src:/{inside}/.site:/{inside} POLONG_TEST_PATIENCE={patience} PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH=/{inside} POLONG_TEST_PATIENCE={patience} PYTHONDONTWRITEBYTECODE=1
 mount -o remount,rw /
 mountpoint -q /proc || mount -t proc proc /proc
 mountpoint -q /sys || mount -t sysfs sysfs /sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import signal
@@ -21,7 +22,13 @@ class PidFd:
     @classmethod
     def open(cls, pid: int) -> PidFd:
         """ProcessLookupError where no process has that number."""
-        return cls(pid, Fd(os.pidfd_open(pid)))
+        try:
+            return cls(pid, Fd(os.pidfd_open(pid)))
+        except OSError as error:
+            # EINVAL (Linux 6.1) or ENOENT (6.15): the number is a thread's, or its process is reaped and somebody still holds it.
+            if error.errno in (errno.EINVAL, errno.ENOENT) and pid > 0:
+                raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from error
+            raise
 
     def fileno(self) -> int:
         return self._fd.fileno()

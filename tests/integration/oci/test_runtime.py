@@ -107,7 +107,7 @@ async def test_leftovers_die_by_cgroup_while_siblings_and_pause_live(node):
 
 async def test_an_orphan_is_reaped_by_pause(node):
     _, pause = await node.sandbox()
-    _, main = await node.container("/bin/sh", "-c", "(/bin/sleep 0.2 &); exec /bin/sleep 1000", namespaces=shared(pause))
+    _, main = await node.container("/bin/sh", "-c", "(/bin/sleep 1 &); exec /bin/sleep 1000", namespaces=shared(pause))
 
     def orphans() -> list[int]:
         return [pid for pid in proc.pids() if (found := _stat(pid)) is not None and found.ppid == pause]

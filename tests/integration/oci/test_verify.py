@@ -144,7 +144,8 @@ async def test_the_fence_from_inside(node):
     container, _ = await node.container("/bin/sleep", "1000")
     script = (
         "for f in /proc/kcore /proc/keys /proc/timer_list; do [ -e $f ] && head -c1 $f | wc -c; done;"
-        "mkdir /sys/fs/cgroup/memory/x 2>&1; (echo 1 > /sys/fs/cgroup/pids/pids.max) 2>&1; (echo 1 > /proc/sys/kernel/core_pattern) 2>&1;"
+        "cd /sys/fs/cgroup/pids 2>/dev/null || cd /sys/fs/cgroup; mkdir x 2>&1; (echo 1 > pids.max) 2>&1; cd /;"
+        "(echo 1 > /proc/sys/kernel/core_pattern) 2>&1;"
         "mount -t tmpfs x /tmp 2>&1; /bin/busybox unshare -U true 2>&1; echo end"
     )
     process = await node.runtime.exec(

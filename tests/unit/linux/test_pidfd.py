@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 
 import pytest
 
@@ -33,3 +34,22 @@ async def test_waiting_can_be_cancelled():
 def test_no_such_process():
     with pytest.raises(ProcessLookupError):
         pidfd.PidFd.open(2**22 + 1)
+
+
+def test_the_number_of_a_thread_is_no_process() -> None:
+    begun, over, ids = threading.Event(), threading.Event(), list[int]()
+
+    def live() -> None:
+        ids.append(threading.get_native_id())
+        begun.set()
+        over.wait(10)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    begun.wait(10)
+    try:
+        with pytest.raises(ProcessLookupError):
+            pidfd.PidFd.open(ids[0])
+    finally:
+        over.set()
+        thread.join()
