@@ -276,6 +276,9 @@ def _unseen(at: Scene, kind: str, container: Json) -> Json:
     """No instance in the runtime: not yet created, refused, or lost with the machine's last boot."""
     name = container["name"]
     old = at.old.get(name) or {}
+    if kind == "ephemeralContainers" and "terminated" in (old.get("state") or {}):
+        # Cleared away after its end was told: all that was known of it is what was told then.
+        return {**old, "started": False}
     status: Json = {
         "name": name,
         "lastState": old.get("lastState") or {},
