@@ -81,10 +81,12 @@ def walk(kubectl: Client, name: str, namespace: str) -> None:
     assert run("get", "--ignore-not-found", "-o", "name") == []
 
 
+@pytest.mark.timeout(400)
 def test_every_kubectl_does_everything_with_every_kind(node: Node, space: str) -> None:
     side_by_side(node, lambda kubectl, name: walk(kubectl, name, space))
 
 
+@pytest.mark.timeout(400)
 def test_every_kubectl_explains_every_kind(node: Node) -> None:
     def explain(kubectl: Client, _: str) -> None:
         for plural in SAMPLES:

@@ -12,7 +12,10 @@ import pytest
 from tests.e2e.cluster import Client, Node, busybox, eventually, pod
 from tests.e2e.versions import side_by_side
 
-pytestmark = [pytest.mark.kubectl, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.kubectl
+
+# Seven of them on a busy machine.
+patient = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,7 @@ def _in(kubectl: Client, namespace: str) -> Callable[..., str]:
     return lambda *words, stdin="": kubectl("-n", namespace, *words, stdin=stdin, timeout=90)
 
 
+@patient
 def test_every_verb_that_meets_a_running_pod(node: Node, space: str, tmp_path: Path) -> None:
     def work(kubectl: Client, name: str) -> None:
         run = _in(kubectl, space)
@@ -94,6 +98,7 @@ def _usage(kubectl: Client, namespace: str, name: str) -> bool:
     return asked.returncode == 0 and [name, "main"] in [line.split()[:2] for line in asked.stdout.splitlines()]
 
 
+@patient
 def test_run_and_remove(node: Node, space: str) -> None:
     def work(kubectl: Client, name: str) -> None:
         flags = ("--image=busybox:1.28", "--image-pull-policy=IfNotPresent", "--restart=Never")
@@ -112,6 +117,7 @@ def test_run_and_remove(node: Node, space: str) -> None:
     side_by_side(node, work)
 
 
+@patient
 def test_who_one_is_and_what_one_may(node: Node, space: str) -> None:
     def work(kubectl: Client, name: str) -> None:
         run = _in(kubectl, space)
@@ -139,6 +145,7 @@ def test_who_one_is_and_what_one_may(node: Node, space: str) -> None:
     side_by_side(node, work)
 
 
+@patient
 def test_nodes_are_cordoned_tainted_and_drained(node: Node, space: str) -> None:
     """Nodes of which nothing runs: draining the real one would disturb everybody else."""
 
@@ -165,6 +172,7 @@ def test_nodes_are_cordoned_tainted_and_drained(node: Node, space: str) -> None:
     side_by_side(node, work)
 
 
+@patient
 def test_a_watch_of_a_table_and_of_names(node: Node, space: str) -> None:
     def work(kubectl: Client, name: str) -> None:
         run = _in(kubectl, space)
