@@ -139,6 +139,26 @@ def _given(told: Json) -> Json:
     return {"limits": {}, **found}
 
 
+@pytest.mark.behaviour(
+    "examples/resource-pod-level-resources",
+    "examples/resource-pod-level-cpu-request-limit",
+    "examples/resource-pod-level-memory-request-limit",
+)
+def test_resources_of_the_whole_pod(cluster: Cluster) -> None:
+    cpu, memory = {"requests": {"cpu": "500m"}, "limits": {"cpu": "1"}}, {"requests": {"memory": "100Mi"}, "limits": {"memory": "200Mi"}}
+    both = {"requests": {"cpu": "1", "memory": "100Mi"}, "limits": {"cpu": "1", "memory": "200Mi"}}
+    own = busybox("own", _MOUNTED, resources={"requests": {"cpu": "0.5", "memory": "50Mi"}, "limits": {"cpu": "0.5", "memory": "100Mi"}})
+    for name, resources, containers in (
+        ("pod-level-cpu", cpu, (busybox("c", _MOUNTED),)),
+        ("pod-level-memory", memory, (busybox("c", _MOUNTED),)),
+        ("pod-level-both", both, (own, busybox("rest", _MOUNTED))),
+    ):
+        told = cluster.run(pod(name, *containers, resources=resources))
+        assert told["spec"]["resources"] == resources
+        assert told["status"]["qosClass"] == "Burstable"
+        cluster.delete("pods", name, grace=0)
+
+
 # --- several containers ------------------------------------------------------------------------------------------------------------
 
 

@@ -93,11 +93,12 @@ def measure(crew: Crew, runs: int, samples: dict[str, dict[str, list[float]]]) -
                 if number and value is not None:
                     samples[engine][action].append(value)
     for engine in crew.names():
-        if engine != "polong-command":
-            measure_crowd(crew, engine, samples[engine])
-    for engine in crew.names():
         print(f"bench: memory of {engine}", flush=True)
         measure_memory(crew, engine, runs + 1, samples[engine])
+    # Last: a crowd leaves caches and a grown heap behind, in every daemon.
+    for engine in crew.names():
+        if engine != "polong-command":
+            measure_crowd(crew, engine, samples[engine])
 
 
 def measure_crowd(crew: Crew, engine: str, samples: dict[str, list[float]]) -> None:
