@@ -129,7 +129,8 @@ class Connection:
             self.writer.close()
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(1):
-                    await self.writer.wait_closed()
+                    # Who waits for the end shares one future: a wait that is broken off would break off all of them.
+                    await asyncio.shield(self.writer.wait_closed())
         self.writer.transport.abort()
         with contextlib.suppress(OSError):
             await self.writer.wait_closed()
