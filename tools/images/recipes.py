@@ -111,18 +111,23 @@ def _busybox_tree(packages: Packages) -> Tree:
     return tree
 
 
-def _busybox(cache: Path) -> tuple[list[bytes], Json, dict[str, str]]:
+def _base(cache: Path) -> tuple[Tree, Packages]:
+    """The layer that images of this project share, the same in each."""
     packages = Packages(cache, ["busybox", "libc6", "coreutils"])
     tree = _busybox_tree(packages)
     # An applet of busybox elsewhere, which Debian's lacks.
     tree.file("bin/printenv", packages.read("usr/bin/printenv"), 0o755)
+    return tree, packages
+
+
+def _busybox(cache: Path) -> tuple[list[bytes], Json, dict[str, str]]:
+    tree, packages = _base(cache)
     return [tree.layer()], {"Env": [_PATH], "Cmd": ["sh"], "Labels": _BUILT}, packages.versions
 
 
 def _nginx(cache: Path) -> tuple[list[bytes], Json, dict[str, str]]:
-    base = Packages(cache, ["busybox", "libc6"])
+    lower, base = _base(cache)
     packages = Packages(cache, ["nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"])
-    lower = _busybox_tree(base)
     tree = Tree()
     tree.file("usr/sbin/nginx", packages.read("usr/sbin/nginx"), 0o755)
     for path, content in packages.libraries(["usr/sbin/nginx"]).items():
