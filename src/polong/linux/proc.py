@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 PROC = Path("/proc")
 _LIMIT = 64 * 1024
+_USUAL = 4096
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC
 _ALL_IDS = (1 << 32) - 1
 # include/linux/sched.h: the task has entered do_exit.
@@ -90,7 +91,23 @@ IdMap = tuple[tuple[int, int, int], ...]
 
 def inside(number: int, ids: IdMap) -> int:
     """An id of ours as a user namespace counts it; the same where that is ours or has no number for it."""
-    return next((first + number - ours for first, ours, count in ids if ours <= number < ours + count), number)
+    for first, ours, count in ids:
+        if ours <= number < ours + count:
+            return first + number - ours
+    return number
+
+
+def _whole(name: str, directory: int) -> bytes:
+    """A file of it, no more than the limit; in pieces of the usual size: memory for the limit costs more than the reading."""
+    file = os.open(name, _FLAGS, dir_fd=directory)
+    try:
+        data = os.read(file, _USUAL)
+        if len(data) == _USUAL:
+            while more := os.read(file, _LIMIT - len(data)):
+                data += more
+        return data
+    finally:
+        os.close(file)
 
 
 def _read(path: Path) -> str:
@@ -140,7 +157,7 @@ def state(pid: int, root: Path = PROC) -> str:
     except (FileNotFoundError, NotADirectoryError):
         raise ProcessLookupError(f"no process {pid}") from None
     try:
-        return chr(os.read(fd, _LIMIT).rpartition(b") ")[2][0])
+        return chr(os.read(fd, _USUAL).rpartition(b") ")[2][0])
     except IndexError:
         raise ProcessLookupError(f"no process {pid}") from None
     finally:
@@ -252,13 +269,9 @@ class Handle:
 
     def _bytes(self, name: str) -> bytes:
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+            return _whole(name, self._fd)
         except FileNotFoundError:
             raise ProcessLookupError(f"no process {self.pid}") from None
-        try:
-            return os.read(fd, _LIMIT)
-        finally:
-            os.close(fd)
 
     def _text(self, name: str) -> str:
         return self._bytes(name).decode("utf-8", "surrogateescape")
@@ -270,22 +283,16 @@ class Handle:
         """stat, ids and command in one go, for lists of thousands."""
         fd = self._fd
         try:
-            texts = []
-            for name in ("stat", "status", "cmdline"):
-                file = os.open(name, _FLAGS, dir_fd=fd)
-                try:
-                    texts.append(os.read(file, _LIMIT))
-                finally:
-                    os.close(file)
+            line, table, words = _whole("stat", fd), _whole("status", fd), _whole("cmdline", fd)
         except FileNotFoundError:
             raise ProcessLookupError(f"no process {self.pid}") from None
-        found = self._IDS.search(texts[1])
+        found = self._IDS.search(table)
         if found is None:
             raise ProcessLookupError(f"no process {self.pid}")
         uid, gid, pids = found.groups()
-        command = texts[2].decode("utf-8", "surrogateescape")
+        command = words.decode("utf-8", "surrogateescape")
         try:
-            stat = parse_stat(texts[0].decode("utf-8", "surrogateescape"))
+            stat = parse_stat(line.decode("utf-8", "surrogateescape"))
         except (ValueError, IndexError):
             raise ProcessLookupError(f"no process {self.pid}") from None
         return stat, Ids(int(uid), int(gid), tuple(map(int, pids.split()))), _arguments(command)

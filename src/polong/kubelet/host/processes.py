@@ -162,7 +162,8 @@ class Reader:
         known: set[int] = set()
         for _ in range(_LOOKS):
             listed = int(self.now() * self.ticks)
-            fresh = [pid for pid in self._pids(group) if pid not in known]
+            # Parents come before their children then, nearly always: what is known of them need not be read again.
+            fresh = sorted(pid for pid in self._pids(group) if pid not in known)
             if not fresh:
                 return
             known.update(fresh)
@@ -239,8 +240,9 @@ class Reader:
 
 
 def _named(found: Found, users: Accounts) -> Found:
-    uid, gid = proc.inside(found.ids.uid, users.uids), proc.inside(found.ids.gid, users.gids)
-    return found._replace(user=users.names.get(uid, ""), inside=(uid, gid))
+    group, stat, ids, command, namespace, _, details, _ = found
+    uid, gid = proc.inside(ids.uid, users.uids), proc.inside(ids.gid, users.gids)
+    return Found(group, stat, ids, command, namespace, users.names.get(uid, ""), details, (uid, gid))
 
 
 def _above(ids: proc.Ids, group: Group, found: Mapping[int, Found]) -> bool:
