@@ -18,6 +18,7 @@ from polong.kit.errors import BadRequest
 Value = Any
 
 MAX_DEPTH = 200
+_TOO_DEEP = f"exceeded max depth of {MAX_DEPTH}"
 MAX_NODES = 500_000
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -127,7 +128,10 @@ class _Builder:
                     self._event(event, at)
         except pyyaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            raise self.error(mark.line + 1 if mark else line, getattr(error, "problem", None) or str(error).splitlines()[0]) from None
+            what = getattr(error, "problem", None) or str(error).splitlines()[0]
+            # A libyaml that has a limit of its own (PyYAML since 6.0.4) may come to it first: it reads ahead.
+            what = _TOO_DEEP if "nesting depth" in what else what
+            raise self.error(mark.line + 1 if mark else line, what) from None
         return found
 
     def _event(self, event: pyyaml.Event, line: int) -> None:
@@ -145,7 +149,7 @@ class _Builder:
             self._add(value, size, line)
         elif isinstance(event, pyyaml.MappingStartEvent | pyyaml.SequenceStartEvent):
             if len(self._stack) >= MAX_DEPTH:
-                raise self.error(line, f"exceeded max depth of {MAX_DEPTH}")
+                raise self.error(line, _TOO_DEEP)
             self._stack.append(_Open({} if isinstance(event, pyyaml.MappingStartEvent) else [], line, event.anchor))
         elif isinstance(event, pyyaml.MappingEndEvent | pyyaml.SequenceEndEvent):
             self._close(line)
