@@ -10,11 +10,12 @@ import json
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from polong.client.transport import Answer, Call, Transport
 from polong.client.unreachable import explain
+from polong.client.wire import WireAnswer
 from polong.kit import errors
 
 Json = dict[str, Any]
@@ -22,7 +23,6 @@ T = TypeVar("T")
 
 CHUNK = 256 * 1024
 MAX_HEAD = 64 * 1024
-MAX_BODY = 512 * 1024 * 1024
 
 
 def drive(work: Coroutine[Any, Any, T]) -> T:
@@ -243,7 +243,7 @@ def _number(text: str, base: int) -> int:
     return int(text, base)
 
 
-class DirectAnswer:
+class DirectAnswer(WireAnswer):
     """An answer whose body is still on the wire."""
 
     def __init__(self, transport: DirectTransport, wire: _Wire, status: int, headers: Mapping[str, str]) -> None:
@@ -251,31 +251,6 @@ class DirectAnswer:
         self.headers = headers
         self._transport = transport
         self._wire: _Wire | None = wire
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
-
-    async def json(self) -> Json:
-        data = await self.data()
-        try:
-            decoded = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise errors.Internal(f"cannot read the server's answer as JSON: {error}") from error
-        if not isinstance(decoded, dict):
-            raise errors.Internal("cannot read the server's answer: it is no JSON object")
-        return decoded
-
-    async def data(self) -> bytes:
-        pieces, size = [], 0
-        async for piece in self.chunks():
-            size += len(piece)
-            if size > MAX_BODY:
-                raise errors.TooLarge(f"the server's answer is larger than {MAX_BODY >> 20} MiB")
-            pieces.append(piece)
-        return b"".join(pieces)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         while self._wire is not None:

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import h11
@@ -16,14 +16,14 @@ import h11
 from polong.client.connection import Connection, Origin
 from polong.client.transport import Answer, Call, Transport
 from polong.client.unreachable import explain
+from polong.client.wire import WireAnswer
 from polong.kit import errors
 from polong.kit.tasks import Tasks
 
 Json = dict[str, Any]
 
 MAX_IDLE = 4
-# An answer that is taken whole, and one event of a stream: far beyond what a sane server sends.
-MAX_BODY = 512 * 1024 * 1024
+# One event of a stream: far beyond what a sane server sends.
 MAX_EVENT = 64 * 1024 * 1024
 
 _NETWORK_ERRORS = (OSError, TimeoutError, h11.LocalProtocolError)
@@ -193,7 +193,7 @@ class Sender:
             await asyncio.wait([self.task])
 
 
-class HTTPAnswer:
+class HTTPAnswer(WireAnswer):
     """An answer whose body is still on the wire. Closing it before the end costs the connection, no more."""
 
     def __init__(
@@ -204,31 +204,6 @@ class HTTPAnswer:
         self._transport = transport
         self._connection: Connection | None = connection
         self._sender = sender
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.aclose()
-
-    async def json(self) -> Json:
-        data = await self.data()
-        try:
-            decoded = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise errors.Internal(f"cannot read the server's answer as JSON: {error}") from error
-        if not isinstance(decoded, dict):
-            raise errors.Internal("cannot read the server's answer: it is no JSON object")
-        return decoded
-
-    async def data(self) -> bytes:
-        pieces, size = [], 0
-        async for piece in self.chunks():
-            size += len(piece)
-            if size > MAX_BODY:
-                raise errors.TooLarge(f"the server's answer is larger than {MAX_BODY >> 20} MiB")
-            pieces.append(piece)
-        return b"".join(pieces)
 
     async def events(self) -> AsyncGenerator[Json, None]:
         buffer = bytearray()
